@@ -1,0 +1,1 @@
+"""Graphs of users and items: adjacency, neighbours, similarity fusion, hypergraphs, propagation and partitioning."""
