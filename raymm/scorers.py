@@ -1,0 +1,307 @@
+"""The few ways a finished model scores, stored without pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from raymm.artefacts import hash_file
+from raymm.contracts import Scorer
+from raymm.errors import ArtefactError, DataError
+
+ARRAYS = "scorer.safetensors"
+LABEL = "scorer.json"
+SCHEMA = 1
+
+_ITEM_CHUNK = 2048  # items converted to float64 at a time: the copy stays in the processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class DotScorer:
+    """Score by the inner product of a user's and an item's embedding.
+
+    Products are summed in float64 and rounded to float32 once. A float32 matrix product depends in its last digits on
+    the shape of the block, the number of threads and the device (TF32), and near ties would change places with them;
+    with float64 sums the same pair has the same score in a block of a thousand users, in a request of one, and in
+    `pairs`.
+
+    Attributes:
+        users: (U, D) float32.
+        items: (I, D) float32, on the same device.
+    """
+
+    users: torch.Tensor
+    items: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Check shapes and types."""
+        _check("users", self.users, torch.float32, dimensions=2)
+        _check("items", self.items, torch.float32, dimensions=2)
+        if self.users.shape[1] != self.items.shape[1]:
+            raise DataError(
+                f"users of width {self.users.shape[1]}, items of width {self.items.shape[1]}", "one width", "DotScorer"
+            )
+
+    @property
+    def n_users(self) -> int:
+        """Number of users U."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items I."""
+        return len(self.items)
+
+    def scores(self, users: torch.Tensor) -> torch.Tensor:
+        """Score all items for `users` (B,) int64: a new (B, I) float32 tensor."""
+        with torch.no_grad():
+            rows = self.users[_known("users", users, self.n_users, self.users.device)].double()
+            result = torch.empty(len(rows), self.n_items, dtype=torch.float32, device=rows.device)
+            for start in range(0, self.n_items, _ITEM_CHUNK):
+                chunk = self.items[start : start + _ITEM_CHUNK].double()
+                result[:, start : start + len(chunk)] = rows @ chunk.T
+        return result
+
+    def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Score pairs, both (B,) int64: (B,) float32."""
+        with torch.no_grad():
+            rows = self.users[_known("users", users, self.n_users, self.users.device)].double()
+            columns = self.items[_known("items", items, self.n_items, self.items.device)].double()
+            return (rows * columns).sum(dim=1).float()
+
+    def arrays(self) -> dict[str, torch.Tensor]:
+        """Return `users` and `items`."""
+        return {"users": self.users, "items": self.items}
+
+
+@dataclass(frozen=True, eq=False)
+class ItemScorer:
+    """Score items alike for every user: popularity, and whatever else knows no persons.
+
+    Attributes:
+        item_scores: (I,) float32.
+        n_users: Number of users that it answers for.
+    """
+
+    item_scores: torch.Tensor
+    n_users: int
+
+    def __post_init__(self) -> None:
+        """Check shapes and types."""
+        _check("item_scores", self.item_scores, torch.float32, dimensions=1)
+        if self.n_users < 1:
+            raise DataError(f"{self.n_users} users", "at least one", "ItemScorer")
+
+    @property
+    def n_items(self) -> int:
+        """Number of items I."""
+        return len(self.item_scores)
+
+    def scores(self, users: torch.Tensor) -> torch.Tensor:
+        """Score all items for `users` (B,) int64: a new (B, I) float32 tensor."""
+        _known("users", users, self.n_users, users.device)
+        return self.item_scores.detach().repeat(len(users), 1)
+
+    def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Score pairs, both (B,) int64: (B,) float32."""
+        _known("users", users, self.n_users, users.device)
+        return self.item_scores.detach()[_known("items", items, self.n_items, self.item_scores.device)]
+
+    def arrays(self) -> dict[str, torch.Tensor]:
+        """Return `item_scores`, and `n_users` as a tensor of one number."""
+        return {"item_scores": self.item_scores, "n_users": torch.tensor(self.n_users)}
+
+
+@dataclass(frozen=True, eq=False)
+class SparseItemScorer:
+    """Score by a user's history times a sparse item-item matrix, as item k-NN and EASE do.
+
+    The score of item j for user u is the sum over the items i of the user's history of `history[u, i] * weights[i, j]`,
+    summed in float64 and rounded to float32 once (see `DotScorer`).
+
+    Attributes:
+        history_starts: (U + 1,) int64, row starts of the users' histories (CSR).
+        history_items: (N,) int64, the items of each history.
+        history_values: (N,) float32, what each counts.
+        weight_starts: (I + 1,) int64, row starts of the item-item matrix (CSR).
+        weight_items: (E,) int64, column of each entry.
+        weight_values: (E,) float32.
+    """
+
+    history_starts: torch.Tensor
+    history_items: torch.Tensor
+    history_values: torch.Tensor
+    weight_starts: torch.Tensor
+    weight_items: torch.Tensor
+    weight_values: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Check both matrices."""
+        _check_csr("history", self.history_starts, self.history_items, self.history_values, self.n_items)
+        _check_csr("weight", self.weight_starts, self.weight_items, self.weight_values, self.n_items)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users U."""
+        return len(self.history_starts) - 1
+
+    @property
+    def n_items(self) -> int:
+        """Number of items I."""
+        return len(self.weight_starts) - 1
+
+    def scores(self, users: torch.Tensor) -> torch.Tensor:
+        """Score all items for `users` (B,) int64: a new (B, I) float32 tensor."""
+        with torch.no_grad():
+            users = _known("users", users, self.n_users, self.history_starts.device)
+            rows, entries = _entries(self.history_starts, users)
+            owners, links = _entries(self.weight_starts, self.history_items[entries])
+            products = self.history_values[entries][owners].double() * self.weight_values[links].double()
+            sums = torch.zeros(len(users), self.n_items, dtype=torch.float64, device=users.device)
+            sums.view(-1).index_add_(0, rows[owners] * self.n_items + self.weight_items[links], products)
+        return sums.float()
+
+    def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Score pairs, both (B,) int64: (B,) float32."""
+        items = _known("items", items, self.n_items, self.history_starts.device)
+        different, position = torch.unique(users.to(items.device), return_inverse=True)
+        block = max(1, (1 << 24) // self.n_items)
+        result = torch.empty(len(users), dtype=torch.float32, device=items.device)
+        for start in range(0, len(different), block):
+            rows = self.scores(different[start : start + block])
+            inside = (position >= start) & (position < start + block)
+            result[inside] = rows[position[inside] - start, items[inside]]
+        return result
+
+    def arrays(self) -> dict[str, torch.Tensor]:
+        """Return both matrices' arrays."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def save_scorer(scorer: Scorer, folder: Path) -> None:
+    """Write a scorer as `scorer.safetensors` and a small JSON label that names its kind.
+
+    Args:
+        scorer: One of this module's scorers.
+        folder: Where to write; made if it is not there.
+
+    Raises:
+        ArtefactError: The scorer is of another class, which `load_scorer` could not build again.
+    """
+    kind = next((kind for kind, (cls, _) in _KINDS.items() if type(scorer) is cls), None)
+    if kind is None:
+        known = ", ".join(cls.__name__ for cls, _ in _KINDS.values())
+        raise ArtefactError(f"a {type(scorer).__name__}", f"one of {known}", str(folder), "convert it before storing")
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {name: array.detach().cpu().contiguous().clone() for name, array in scorer.arrays().items()}
+    safetensors.torch.save_file(arrays, folder / ARRAYS)
+    label = {"kind": kind, "schema": SCHEMA, "n_users": scorer.n_users, "n_items": scorer.n_items}
+    label["sha256"] = hash_file(folder / ARRAYS)
+    (folder / LABEL).write_text(json.dumps(label, indent=1, sort_keys=True) + "\n")
+
+
+def load_scorer(folder: Path, device: str = "cpu") -> Scorer:
+    """Read a scorer that `save_scorer` wrote; every array equals the stored one bit for bit.
+
+    Nothing in the files is executed: the label is JSON, the arrays are plain numbers.
+
+    Args:
+        folder: The folder that was written.
+        device: Where its arrays shall live.
+
+    Raises:
+        ArtefactError: A file is missing, truncated, changed, or was not written by `save_scorer`.
+    """
+    label = _read_label(folder / LABEL)
+    path = folder / ARRAYS
+    remedy = "write the scorer again, or restore the folder from a copy"
+    if not path.is_file():
+        raise ArtefactError("no such file", "the scorer's arrays", str(path), remedy)
+    if hash_file(path) != label["sha256"]:
+        raise ArtefactError("bytes that differ from those written", "the arrays its label names", str(path), remedy)
+    try:
+        arrays = safetensors.torch.load_file(path, device=device)
+        _, make = _KINDS[label["kind"]]
+        scorer = make(arrays)
+    except (safetensors.SafetensorError, DataError, KeyError, ValueError, TypeError) as error:
+        raise ArtefactError(f"no {label['kind']} scorer: {error}", "the arrays of one", str(path), remedy) from error
+    if (scorer.n_users, scorer.n_items) != (label["n_users"], label["n_items"]):
+        raise ArtefactError(
+            f"{scorer.n_users} users, {scorer.n_items} items",
+            f"{label['n_users']} users, {label['n_items']} items",
+            str(path),
+            remedy,
+        )
+    return scorer
+
+
+def _read_label(path: Path) -> dict[str, Any]:
+    expected = f"a label with kind ({', '.join(_KINDS)}), schema {SCHEMA}, n_users, n_items and sha256"
+    remedy = "check the path; a scorer's folder is written by `save_scorer`"
+    try:
+        label = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtefactError("no such file", expected, str(path), remedy) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtefactError(f"an unreadable label: {error}", expected, str(path), remedy) from error
+    if not isinstance(label, dict) or not {"kind", "schema", "n_users", "n_items", "sha256"} <= set(label):
+        raise ArtefactError("another file", expected, str(path), remedy)
+    if label["kind"] not in list(_KINDS) or label["schema"] != SCHEMA:
+        found = f"kind {label['kind']!r}, schema {label['schema']!r}"
+        raise ArtefactError(found, expected, str(path), "read it with the version of raymm that wrote it")
+    return label
+
+
+def _item_scorer(arrays: dict[str, torch.Tensor]) -> ItemScorer:
+    return ItemScorer(arrays["item_scores"], int(arrays["n_users"]))
+
+
+def _entries(starts: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return, for each stored entry of the CSR rows `rows`: its position in `rows`, and its place in the arrays."""
+    lengths = starts[rows + 1] - starts[rows]
+    owners = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
+    before = torch.cumsum(lengths, 0) - lengths
+    places = torch.arange(len(owners), device=rows.device) - before[owners] + starts[rows][owners]
+    return owners, places
+
+
+def _check(name: str, array: torch.Tensor, dtype: torch.dtype, dimensions: int) -> None:
+    if array.dtype != dtype or array.ndim != dimensions or not len(array):
+        raise DataError(
+            f"{name} of shape {tuple(array.shape)}, {array.dtype}", f"{dimensions} dimensions, {dtype}, not empty"
+        )
+
+
+def _check_csr(name: str, starts: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, n_columns: int) -> None:
+    _check(f"{name}_starts", starts, torch.int64, 1)
+    steps = starts.diff()
+    matching = columns.shape == values.shape == (int(starts[-1]),)
+    typed = columns.dtype == torch.int64 and values.dtype == torch.float32
+    if len(starts) < 2 or int(starts[0]) or bool((steps < 0).any()) or not matching or not typed:
+        raise DataError(f"{name} arrays that are no CSR matrix", "int64 starts and columns, float32 values")
+    if len(columns) and (int(columns.min()) < 0 or int(columns.max()) >= n_columns):
+        raise DataError(f"a column of {name} out of range", f"0 to {n_columns - 1}")
+
+
+def _known(name: str, ids: torch.Tensor, count: int, device: torch.device) -> torch.Tensor:
+    """Return `ids` on `device`; an id out of range is an error, where indexing would wrap a negative one around."""
+    if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= count):
+        raise DataError(
+            f"{name} from {int(ids.min())} to {int(ids.max())}", f"0 to {count - 1}", "a request for scores"
+        )
+    return ids.to(device)
+
+
+_KINDS: dict[str, tuple[type, Callable[[dict[str, torch.Tensor]], Scorer]]] = {
+    "dot": (DotScorer, lambda arrays: DotScorer(**arrays)),
+    "item": (ItemScorer, _item_scorer),
+    "sparse_item": (SparseItemScorer, lambda arrays: SparseItemScorer(**arrays)),
+}
