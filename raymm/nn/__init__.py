@@ -1,0 +1,1 @@
+"""Layers and losses that models are put together from."""

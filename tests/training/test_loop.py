@@ -1,0 +1,80 @@
+import math
+
+import pytest
+
+from raymm.errors import TrainingError
+from raymm.parallel.grid import single
+from raymm.training.loop import LoopConfig, LoopState, train
+from tests.training.test_engine import torch_engine
+from tests.training.toy import Toy, toy_source
+
+
+class _Counting:
+    """An engine that only counts."""
+
+    def __init__(self):
+        self.steps = 0
+
+    def step(self, batch):
+        self.steps += 1
+        return {"loss": float(self.steps)}
+
+    def save(self, folder):
+        raise AssertionError("the caller saves, not the loop")
+
+    load = save
+
+
+def _run(values, config, state=None, engine=None):
+    remaining = iter(values)
+    engine = engine or _Counting()
+    return list(train(Toy(single()), engine, toy_source(single()), lambda: {"m": next(remaining)}, config, state))
+
+
+def test_stops_after_as_many_validations_without_gain_as_patience_says():
+    records = _run([0.1, 0.3, 0.3, 0.2, 0.25, 9.0], LoopConfig(epochs=50, patience=3, selection="m"))
+    assert [record.epoch for record in records] == [1, 2, 3, 4, 5]
+    assert [record.improved for record in records] == [True, True, False, False, False]
+    assert [record.finished for record in records] == [False] * 4 + [True]
+    assert (records[-1].state.best, records[-1].state.best_epoch) == (0.3, 2)
+
+
+def test_every_epoch_has_the_same_steps_and_mean_losses():
+    engine = _Counting()
+    records = _run([1, 2, 3], LoopConfig(epochs=3, selection="m"), engine=engine)
+    assert engine.steps == 3 * toy_source(single()).steps_per_epoch == 15
+    assert [record.losses["loss"] for record in records] == [3.0, 8.0, 13.0]
+    assert records[0].diagnostics == {"toy.epoch": 1.0, "toy.seen": 1.0}
+
+
+def test_validates_only_when_due_and_always_at_the_end():
+    records = _run([1, 2], LoopConfig(epochs=5, validate_every=3, selection="m"))
+    assert [bool(record.validation) for record in records] == [False, False, True, False, True]
+
+
+def test_a_resumed_loop_equals_an_uninterrupted_one():
+    config = LoopConfig(epochs=4, selection="m")
+    values = [0.4, 0.1, 0.5, 0.2]
+    whole = _run(values, config, engine=torch_engine(single()))
+    engine = torch_engine(single())
+    remaining = iter(values)
+    first = train(Toy(single()), engine, toy_source(single()), lambda: {"m": next(remaining)}, config)
+    state = [next(first), next(first)][-1].state
+    rest = _run(values[2:], config, state, engine)
+    assert [record.losses for record in rest] == [record.losses for record in whole[2:]]
+    assert [record.state for record in rest] == [record.state for record in whole[2:]]
+
+
+def test_a_finished_state_trains_no_more():
+    assert _run([], LoopConfig(epochs=3), LoopState(epoch=3, best=1.0, best_epoch=1)) == []
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_selection_metric_that_is_not_finite_is_an_error(value):
+    with pytest.raises(TrainingError, match="m = "):
+        _run([value], LoopConfig(selection="m"))
+
+
+def test_an_unknown_selection_metric_lists_the_known():
+    with pytest.raises(TrainingError, match="computed are m"):
+        _run([1.0], LoopConfig(selection="ndcg@99"))
