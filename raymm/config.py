@@ -8,7 +8,7 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from raymm.errors import ConfigError
 
 T = TypeVar("T")
 
-_LIMITS = {
+_LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "gt": (lambda value, limit: value > limit, "greater than"),
     "ge": (lambda value, limit: value >= limit, "at least"),
     "lt": (lambda value, limit: value < limit, "less than"),
@@ -125,7 +125,7 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
     Raises:
         ConfigError: An assignment without `=`, or one that goes through a value that is no table.
     """
-    result = json.loads(json.dumps(values))
+    result: dict[str, Any] = json.loads(json.dumps(values))
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
@@ -160,7 +160,7 @@ def describe(kind: type, prefix: str = "") -> list[tuple[str, str, str]]:
     return rows
 
 
-def _build(kind: type, values: Any, path: str, problems: list[str]) -> Any:
+def _build(kind: type[Any], values: Any, path: str, problems: list[str]) -> Any:
     if not isinstance(values, Mapping):
         problems.append(f"{path.rstrip('.') or 'top level'}: found {values!r}, expected a table of settings")
         return None
