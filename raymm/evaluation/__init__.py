@@ -1,0 +1,1 @@
+"""How good a scorer is: by ranking and by rating, on slices, and against another one."""
