@@ -1,0 +1,1 @@
+"""The models: those trained by gradients, and the baselines they are judged against."""
