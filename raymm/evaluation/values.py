@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from raymm.errors import DataError
+from raymm.errors import ArtefactError, DataError
 
 METRICS = ("hr", "recall", "ndcg", "precision", "map", "mrr")
 COUNT = "count"
+
+_STORED = ("users", "starts", "items", "ranks")
+_DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,3 +135,56 @@ def join(parts: Sequence[RankingValues]) -> RankingValues:
     items = np.concatenate([part.items for part in parts])[pairs]
     ranks = np.concatenate([part.ranks for part in parts])[pairs]
     return measure(parts[0].domain, users[order], starts, items, ranks, parts[0].cutoffs)
+
+
+def restrict(values: RankingValues, pairs: np.ndarray) -> RankingValues:
+    """Keep some of the held-out pairs, with their ranks among all items, and the users who have any of them.
+
+    Args:
+        values: The values of a full ranking.
+        pairs: (P,) bool, the pairs to keep; metrics count these as the user's only positives.
+    """
+    owners = np.repeat(np.arange(len(values.users)), np.diff(values.starts))
+    counts = np.bincount(owners[pairs], minlength=len(values.users))
+    rows = counts > 0
+    starts = np.concatenate([[0], np.cumsum(counts[rows])]).astype(np.int64)
+    kept = values.items[pairs], values.ranks[pairs]
+    return measure(values.domain, values.users[rows], starts, *kept, values.cutoffs)
+
+
+def write_values(values: RankingValues, path: Path) -> None:
+    """Store what a ranking found, user by user, as plain arrays (`.npz`)."""
+    np.savez_compressed(
+        path,
+        domain=np.array(values.domain),
+        cutoffs=np.array(values.cutoffs),
+        **{name: getattr(values, name) for name in _STORED},
+    )
+
+
+def read_values(path: Path) -> RankingValues:
+    """Read what `write_values` stored; the metrics are computed anew from the ranks.
+
+    Raises:
+        ArtefactError: The file is missing, damaged, or another one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            users, starts, items, ranks = (stored[name].astype(np.int64, casting="safe") for name in _STORED)
+            domain, cutoffs = str(stored["domain"]), tuple(int(cutoff) for cutoff in stored["cutoffs"])
+        _check_layout(users, starts, items, ranks, cutoffs)
+        return measure(domain, users, starts, items, ranks, cutoffs)
+    except (OSError, ValueError, LookupError, TypeError, EOFError, RuntimeError, *_DAMAGED_ZIP) as error:
+        raise ArtefactError(
+            f"unreadable: {error}", "per-user values of an evaluation", str(path), "evaluate the model again"
+        ) from error
+
+
+def _check_layout(
+    users: np.ndarray, starts: np.ndarray, items: np.ndarray, ranks: np.ndarray, cutoffs: tuple[int, ...]
+) -> None:
+    one_dimensional = users.ndim == starts.ndim == 1 and items.shape == ranks.shape == (starts[-1],)
+    if not one_dimensional or len(starts) != len(users) + 1 or starts[0]:
+        raise ValueError("arrays that do not fit each other")
+    if (np.diff(starts) < 1).any() or (ranks < 1).any() or not cutoffs or min(cutoffs) < 1:
+        raise ValueError("a user without a pair, or a rank or cutoff below 1")

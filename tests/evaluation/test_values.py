@@ -7,8 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from raymm.errors import DataError
-from raymm.evaluation.values import METRICS, RankingValues, join, means_from_sums, measure
+from raymm.errors import ArtefactError, DataError
+from raymm.evaluation.values import (
+    METRICS,
+    RankingValues,
+    join,
+    means_from_sums,
+    measure,
+    read_values,
+    restrict,
+    write_values,
+)
 
 
 def _measure(ranks: list[list[int]], cutoffs: tuple[int, ...]) -> RankingValues:
@@ -117,3 +126,58 @@ def test_join_refuses_a_user_twice_and_mixed_parts() -> None:
         join([part, _measure([[1]], (10,))])
     with pytest.raises(DataError, match="none"):
         join([])
+
+
+def test_restrict_keeps_ranks_and_drops_users_without_pairs() -> None:
+    values = _measure([[2, 9], [1], [4, 3]], (3,))
+    kept = restrict(values, np.array([True, False, False, True, True]))
+    assert kept.users.tolist() == [0, 2]
+    assert kept.starts.tolist() == [0, 1, 3]
+    assert kept.ranks.tolist() == [2, 4, 3]
+    assert kept.values["recall@3"].tolist() == [1.0, 0.5]
+    assert len(restrict(values, np.zeros(5, bool)).users) == 0
+
+
+def test_values_are_stored_and_read_unchanged(tmp_path) -> None:
+    values = _measure([[2, 9], [1], [4, 3]], (3, 5))
+    write_values(values, tmp_path / "values.npz")
+    read = read_values(tmp_path / "values.npz")
+    assert (read.domain, read.cutoffs) == ("toy", (3, 5))
+    for name in ("users", "starts", "items", "ranks"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(values, name))
+    assert read.values.keys() == values.values.keys()
+    for key in values.values:
+        np.testing.assert_array_equal(read.values[key], values.values[key])
+
+
+def test_foreign_or_damaged_values_are_refused(tmp_path) -> None:
+    path = tmp_path / "values.npz"
+    with pytest.raises(ArtefactError, match=r"values\.npz"):
+        read_values(path)
+    write_values(_measure([[1]] * 200, (3,)), path)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 255
+    for content in (b"", b"text", whole[:-20], bytes(flipped)):
+        path.write_bytes(content)
+        with pytest.raises(ArtefactError):
+            read_values(path)
+    fitting = {"domain": "toy", "cutoffs": [3], "users": [4], "starts": [0, 2], "items": [1, 2], "ranks": [1, 5]}
+    np.savez(path, **fitting)
+    assert read_values(path).values["recall@3"].tolist() == [0.5]
+    misfits = (
+        {"users": np.array([{"an": "object"}])},
+        {"users": [4.5]},
+        {"users": 4},
+        {"starts": [0, 3]},
+        {"starts": [1, 2]},
+        {"starts": []},
+        {"ranks": [0, 5]},
+        {"cutoffs": []},
+        {"cutoffs": [0]},
+        {"cutoffs": ["three"]},
+    )
+    for misfit in misfits:
+        np.savez(path, **fitting | misfit)
+        with pytest.raises(ArtefactError):
+            read_values(path)

@@ -1,0 +1,160 @@
+"""Where a model is good: results by item popularity and by length of history, and what of the catalogue it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raymm.contracts import Domain
+from raymm.errors import ConfigError, DataError
+from raymm.evaluation.values import RankingValues, restrict
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The result on a part of the held-out pairs.
+
+    Attributes:
+        family: What the slices were made by, `item popularity` or `user history`.
+        name: Which slice it is.
+        n_users: Users who have a held-out item in it.
+        n_pairs: Held-out pairs in it.
+        means: Metric key to mean over these users; empty where there are none.
+    """
+
+    family: str
+    name: str
+    n_users: int
+    n_pairs: int
+    means: Mapping[str, float]
+
+
+def by_item_popularity(values: RankingValues, domain: Domain, groups: int = 5) -> tuple[Slice, ...]:
+    """Slice by how often the held-out item was chosen in training.
+
+    Items are ordered by training degree (equal degrees by index) and cut into `groups` parts of equally many items;
+    the first is the head, the others together are the tail. A user's positives are restricted to the slice, their ranks
+    among all items stay, and users without a positive in it do not count. Items without any training interaction are a
+    slice of their own too.
+
+    Args:
+        values: A full ranking of the domain.
+        domain: Its training data.
+        groups: How many parts.
+
+    Raises:
+        ConfigError: More groups than items, or fewer than two.
+        DataError: The values belong to another domain.
+    """
+    _check_domain(values, domain)
+    if not 2 <= groups <= domain.n_items:
+        raise ConfigError(f"{groups} groups", f"2 to {domain.n_items}, the number of items", "popularity groups")
+    degrees = item_degrees(domain)
+    group_of = np.empty(domain.n_items, dtype=np.int64)
+    for group, items in enumerate(np.array_split(np.argsort(-degrees, kind="stable"), groups)):
+        group_of[items] = group
+    group, degree = group_of[values.items], degrees[values.items]
+    parts = {"head": group == 0, "tail": group > 0}
+    ends = {0: ", most popular", groups - 1: ", least popular"}
+    parts |= {f"group {part + 1} of {groups}{ends.get(part, '')}": group == part for part in range(groups)}
+    if (degrees == 0).any():
+        parts["not in training"] = degree == 0
+    return tuple(_slice("item popularity", name, restrict(values, pairs)) for name, pairs in parts.items())
+
+
+def by_history_length(
+    values: RankingValues, domain: Domain, bounds: Sequence[int] = (0, 1, 2, 5, 10, 20)
+) -> tuple[Slice, ...]:
+    """Slice by the number of training interactions that the user has in this domain.
+
+    Args:
+        values: A full ranking of the domain.
+        domain: Its training data.
+        bounds: Ascending upper ends of the slices, themselves included; one more slice takes what is longer.
+
+    Returns:
+        The slices that hold at least one user.
+
+    Raises:
+        ConfigError: Bounds that do not ascend from 0 or more.
+        DataError: The values belong to another domain.
+    """
+    _check_domain(values, domain)
+    if not bounds or bounds[0] < 0 or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+        raise ConfigError(f"bounds {list(bounds)}", "ascending whole numbers from 0", "history bounds")
+    lengths = np.diff(domain.interactions.indptr)[values.users]
+    lows = [0, *(bound + 1 for bound in bounds)]
+    names = [str(high) if low == high else f"{low} to {high}" for low, high in zip(lows, bounds, strict=False)]
+    part_of = np.repeat(np.searchsorted(np.array(bounds), lengths), np.diff(values.starts))
+    slices = (
+        _slice("user history", name, restrict(values, part_of == part))
+        for part, name in enumerate([*names, f"{lows[-1]} or more"])
+    )
+    return tuple(part for part in slices if part.n_users)
+
+
+def item_degrees(domain: Domain) -> np.ndarray:
+    """Count the training users of each item: (I,) int64."""
+    return np.bincount(domain.interactions.indices, minlength=domain.n_items)
+
+
+def recommendation_counts(items: np.ndarray, n_items: int) -> np.ndarray:
+    """Count how often each item is recommended; counts of several ranks add up.
+
+    Args:
+        items: (B, k) recommended items, -1 for places that stayed empty.
+        n_items: Number of items I.
+
+    Returns:
+        (I,) int64.
+    """
+    return np.bincount(items[items >= 0], minlength=n_items)
+
+
+def catalogue(counts: np.ndarray, degrees: np.ndarray, k: int) -> dict[str, float]:
+    """Measure what a model's recommendations show of the catalogue.
+
+    `coverage@k` is the share of items that at least one user was recommended (0 to 1). `gini@k` is the Gini coefficient
+    of the recommendations over all items: 0 if every item is recommended equally often, near 1 if a few take all.
+    `popularity@k` is the mean number of training users of what was recommended.
+
+    Args:
+        counts: (I,) recommendations of each item, over all users (see `recommendation_counts`).
+        degrees: (I,) training users of each item.
+        k: Length of the lists.
+
+    Raises:
+        DataError: Nothing was recommended, or the arrays are of different lengths.
+    """
+    total = int(counts.sum())
+    if not total or counts.shape != degrees.shape:
+        raise DataError(
+            f"{total} recommendations of {len(counts)} items, degrees of {len(degrees)}",
+            "some recommendations, one degree an item",
+            "catalogue measures",
+        )
+    n_items = len(counts)
+    place = np.arange(1, n_items + 1)
+    gini = 2.0 * float(place @ np.sort(counts)) / (n_items * total) - (n_items + 1) / n_items
+    return {
+        f"coverage@{k}": float((counts > 0).mean()),
+        f"gini@{k}": gini,
+        f"popularity@{k}": float(counts @ degrees) / total,
+    }
+
+
+def _slice(family: str, name: str, values: RankingValues) -> Slice:
+    means = values.means() if len(values.users) else {}
+    return Slice(family, name, len(values.users), len(values.items), means)
+
+
+def _check_domain(values: RankingValues, domain: Domain) -> None:
+    fits = not len(values.users) or (values.users.max() < domain.n_users and values.items.max() < domain.n_items)
+    if values.domain != domain.name or not fits:
+        raise DataError(
+            f"values of domain {values.domain!r}",
+            f"{domain.name!r} with {domain.n_users} users and {domain.n_items} items",
+            "slices",
+        )
