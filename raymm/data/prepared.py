@@ -1,0 +1,187 @@
+"""The prepared set: opened in an instant, read piece by piece, and without a way to the test interactions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+from scipy import sparse
+
+from raymm import artefacts
+from raymm.artefacts import Manifest
+from raymm.contracts import Domain, Feature, Holdout, TrainData
+from raymm.data import layout
+from raymm.data.holdout import Pairs, build_holdout
+from raymm.data.overlap import shuffled
+from raymm.errors import ArtefactError, DataError
+
+KnownPairs = Literal["drawn", "none", "true", "shuffled"]
+
+
+@dataclass(frozen=True)
+class DomainFacts:
+    """What the manifest says of one domain, known without opening a table.
+
+    Attributes:
+        name: The domain's name.
+        n_users: Number of users U.
+        n_items: Number of items I.
+        n_train: Number of training interactions.
+        has_ratings: Every training interaction has a rating.
+        has_times: Every training interaction has a time.
+        modalities: Names of the features.
+    """
+
+    name: str
+    n_users: int
+    n_items: int
+    n_train: int
+    has_ratings: bool
+    has_times: bool
+    modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """A prepared folder whose manifest was checked; each method reads what it returns.
+
+    Attributes:
+        folder: Where it stands.
+        manifest: What it says of itself.
+        domains: Counts of each domain, in the recipe's order.
+    """
+
+    folder: Path
+    manifest: Manifest
+    domains: tuple[DomainFacts, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of sources and recipe."""
+        return self.manifest.fingerprint
+
+    def train_data(self, known_pairs: KnownPairs = "drawn") -> TrainData:
+        """Read all that training may see; features stay on disk and are mapped into memory, read-only.
+
+        Args:
+            known_pairs: Which users of two domains are known to be one person. `drawn`: the recipe's draw, the honest
+                setting. `none`: nobody. `true`: everybody active in both domains, an oracle. `shuffled`: as many as
+                drawn, each with somebody else, to see what the pairs are worth.
+
+        Returns:
+            The data; the fingerprint is the set's own for `drawn`, and one of its own for each other choice.
+        """
+        own = known_pairs == "drawn"
+        mark = self.fingerprint if own else artefacts.fingerprint(self.fingerprint, known_pairs)
+        return TrainData(tuple(self._domain(facts) for facts in self.domains), self._pairs(known_pairs), mark)
+
+    def validation(self) -> tuple[Holdout, ...]:
+        """Read what selection looks for: one holdout a domain; training interactions are hidden."""
+        return tuple(
+            build_holdout(facts.name, facts.n_items, self.validation_pairs(facts.name), [self.train_pairs(facts.name)])
+            for facts in self.domains
+        )
+
+    def train_pairs(self, domain: str) -> Pairs:
+        """Read the users and items of all training interactions, in canonical order."""
+        self.facts(domain)
+        table = pq.read_table(layout.train_folder(self.folder, domain), columns=["user", "item"])
+        return table["user"].to_numpy(), table["item"].to_numpy()
+
+    def validation_pairs(self, domain: str) -> Pairs:
+        """Read the users and items of the validation interactions."""
+        self.facts(domain)
+        table = pq.read_table(layout.validation_file(self.folder, domain))
+        return table["user"].to_numpy(), table["item"].to_numpy()
+
+    def user_ids(self, domain: str) -> np.ndarray:
+        """Read the external ids of users: (U,) strings, at the place of their index."""
+        self.facts(domain)
+        return _strings(layout.users_file(self.folder, domain), "user_id")
+
+    def item_ids(self, domain: str) -> np.ndarray:
+        """Read the external ids of items: (I,) strings, at the place of their index."""
+        self.facts(domain)
+        return _strings(layout.items_file(self.folder, domain), "item_id")
+
+    def titles(self, domain: str) -> np.ndarray:
+        """Read the titles of items: (I,) strings, empty where there is none."""
+        self.facts(domain)
+        return _strings(layout.items_file(self.folder, domain), "title")
+
+    def train_files(self, domain: str) -> tuple[Path, ...]:
+        """Name the Parquet shards of training interactions; in this order their rows are in canonical order."""
+        self.facts(domain)
+        return tuple(sorted(layout.train_folder(self.folder, domain).glob("part-*.parquet")))
+
+    def facts(self, domain: str) -> DomainFacts:
+        """Return the counts of one domain.
+
+        Raises:
+            DataError: There is no such domain.
+        """
+        for facts in self.domains:
+            if facts.name == domain:
+                return facts
+        known = ", ".join(repr(facts.name) for facts in self.domains)
+        raise DataError(f"domain {domain!r}", f"one of {known}", str(self.folder), "choose one that is there")
+
+    def _domain(self, facts: DomainFacts) -> Domain:
+        columns = ["user", "item"] + ["rating"] * facts.has_ratings + ["time"] * facts.has_times
+        table = pq.read_table(layout.train_folder(self.folder, facts.name), columns=columns)
+        users, items = table["user"].to_numpy(), table["item"].to_numpy()
+        order = np.lexsort((items, users))  # rows come by user and time, CSR wants them by user and item
+        starts = np.zeros(facts.n_users + 1, dtype=np.int64)
+        np.cumsum(np.bincount(users, minlength=facts.n_users), out=starts[1:])
+        matrix = sparse.csr_array(
+            (np.ones(len(users), dtype=np.float32), items[order], starts), shape=(facts.n_users, facts.n_items)
+        )
+        return Domain(
+            facts.name,
+            matrix,
+            {modality: self._feature(facts.name, modality) for modality in facts.modalities},
+            table["rating"].to_numpy()[order] if facts.has_ratings else None,
+            table["time"].to_numpy()[order] if facts.has_times else None,
+        )
+
+    def _feature(self, domain: str, modality: str) -> Feature:
+        values, present = layout.feature_files(self.folder, domain, modality)
+        for path in (values, present):
+            if not path.is_file():
+                raise ArtefactError("no such file", f"feature {modality!r}", str(path), "prepare the data set anew")
+        return Feature(np.load(values, mmap_mode="r"), np.load(present))
+
+    def _pairs(self, known_pairs: KnownPairs) -> np.ndarray:
+        if known_pairs == "none" or len(self.domains) < 2:
+            return np.empty((0, 2), dtype=np.int64)
+        true = known_pairs == "true"
+        table = pq.read_table(layout.true_pairs_file(self.folder) if true else layout.shared_file(self.folder))
+        pairs = np.column_stack((table["first"].to_numpy(), table["second"].to_numpy()))
+        if known_pairs == "shuffled":
+            return shuffled(pairs, np.random.default_rng(int(self.fingerprint, 16)))
+        return pairs
+
+
+def open_prepared(folder: Path) -> PreparedSet:
+    """Open a prepared folder; only its manifest is read.
+
+    Raises:
+        ArtefactError: The folder is missing, is none of a preparation, or is of another schema.
+    """
+    manifest = artefacts.read_manifest(folder, layout.KIND, layout.SCHEMA)
+    try:
+        domains = tuple(
+            DomainFacts(**{**values, "modalities": tuple(values["modalities"])}) for values in manifest.facts["domains"]
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtefactError(
+            f"facts without {error}", "counts of each domain", str(folder), "prepare the data set anew"
+        ) from error
+    return PreparedSet(folder, manifest, domains)
+
+
+def _strings(path: Path, column: str) -> np.ndarray:
+    return np.asarray(pq.read_table(path, columns=[column])[column].to_pylist(), dtype=object)

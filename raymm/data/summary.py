@@ -1,0 +1,104 @@
+"""What a preparation did: what it read, what it left out and why, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceSummary:
+    """One file.
+
+    Attributes:
+        path: As the recipe names it.
+        rows: Lines that are neither blank nor the header.
+        malformed: Rows set aside, to be found in `set_aside.parquet` with line number and reason.
+        other_domain: Rows of domains that the recipe does not name.
+        low_rating: Rows below the least rating of a positive.
+    """
+
+    path: str
+    rows: int
+    malformed: int
+    other_domain: int
+    low_rating: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DomainSummary:
+    """One domain.
+
+    Attributes:
+        name: The domain's name.
+        interactions: Positives that were read.
+        repeats: Of these, repeats of an earlier interaction of the same user and item.
+        outside_core: Of the rest, outside the k-core.
+        short_history: Of the rest, of users with too short a history.
+        core_passes: Passes over the data until the k-core was found.
+        users: Users that are left.
+        items: Items that are left.
+        train: Training interactions.
+        validation: Validation interactions.
+        test: Test interactions.
+        items_without_row: Items that are in no item file; they stay, without title and features.
+        repeated_item_rows: Rows of an item beyond its first, which are not used.
+        missing: Modality to the number of items that lack it.
+    """
+
+    name: str
+    interactions: int
+    repeats: int
+    outside_core: int
+    short_history: int
+    core_passes: int
+    users: int
+    items: int
+    train: int
+    validation: int
+    test: int
+    items_without_row: int
+    repeated_item_rows: int
+    missing: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedSummary:
+    """A whole preparation.
+
+    Attributes:
+        name: Name of the data set.
+        folder: Where it stands.
+        fingerprint: Hash of sources and recipe.
+        interaction_files: One entry a file.
+        item_files: One entry a file.
+        domains: One entry a domain.
+        true_pairs: Users active in both domains.
+        shared: Those of them that training knows to be one person.
+        seconds: Time it took.
+        reused: The folder was there already, prepared from the same sources by the same recipe.
+    """
+
+    name: str
+    folder: str
+    fingerprint: str
+    interaction_files: tuple[SourceSummary, ...]
+    item_files: tuple[SourceSummary, ...]
+    domains: tuple[DomainSummary, ...]
+    true_pairs: int
+    shared: int
+    seconds: float
+    reused: bool = False
+
+
+def read_summary(values: Mapping[str, Any]) -> PreparedSummary:
+    """Rebuild a summary from the plain data of a manifest."""
+    return PreparedSummary(
+        **{
+            **values,
+            "interaction_files": tuple(SourceSummary(**entry) for entry in values["interaction_files"]),
+            "item_files": tuple(SourceSummary(**entry) for entry in values["item_files"]),
+            "domains": tuple(DomainSummary(**entry) for entry in values["domains"]),
+        }
+    )

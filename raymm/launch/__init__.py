@@ -1,0 +1,1 @@
+"""What runs on Ray: preparation, ingest, training, and whatever else needs a cluster."""

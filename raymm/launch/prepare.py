@@ -1,0 +1,240 @@
+"""Preparation: a recipe and its files to a prepared set, on Ray, the same for any number of pieces and machines."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from raymm import artefacts, config
+from raymm.artefacts import Manifest
+from raymm.data import layout
+from raymm.data.overlap import draw_known, true_pairs
+from raymm.data.prepared import DomainFacts
+from raymm.data.recipe import Recipe, read_recipe
+from raymm.data.rows import Fate
+from raymm.data.summary import DomainSummary, PreparedSummary, read_summary
+from raymm.errors import ArtefactError, DataError
+from raymm.launch.catalogue import Catalogue, build_catalogue, write_features
+from raymm.launch.histories import Cleaned, clean_domain, shard_by_user, write_domain
+from raymm.launch.session import connect, plain_errors
+from raymm.launch.sources import (
+    INTERACTIONS,
+    ITEMS,
+    Files,
+    Progress,
+    find_files,
+    read_files,
+    set_aside,
+    summarise_files,
+    tally,
+)
+
+PIECE_BYTES = 16 * 2**20
+SHARD_ROWS = 250_000
+
+
+def prepare(
+    recipe_path: Path,
+    output: Path,
+    replace: bool = False,
+    progress: Progress = lambda *_: None,
+    address: str | None = None,
+    piece_bytes: int = PIECE_BYTES,
+    shard_rows: int = SHARD_ROWS,
+) -> PreparedSummary:
+    """Prepare a data set.
+
+    Rows are read in pieces, brought together by user, cleaned, numbered, split and written in shards; only lists of
+    users and items and counts of items come to this process. Tables, read in canonical order, and features are the same
+    for any piece size, number of shards and number of machines.
+
+    Args:
+        recipe_path: The recipe; its relative paths start there.
+        output: Folder to write; shared by the machines of the cluster, like the sources.
+        replace: Take the place of an earlier prepared set.
+        progress: Told the stage, how much of it is done, and how much it is.
+        address: Cluster to connect to, as `connect` takes it, if this process is not connected yet.
+        piece_bytes: Bytes of a file that one task reads.
+        shard_rows: Rows of a shard, roughly.
+
+    Returns:
+        What was read, left out, and written. An output that holds the same already is reused, and says so.
+
+    Raises:
+        ConfigError: The recipe is wrong.
+        DataError: The sources are missing or malformed, or nothing is left of a domain.
+        ArtefactError: Something else stands at `output`.
+    """
+    began = time.monotonic()
+    recipe = read_recipe(recipe_path)
+    interactions = find_files(recipe_path, recipe, INTERACTIONS, piece_bytes)
+    items = find_files(recipe_path, recipe, ITEMS, piece_bytes)
+    inputs = _fingerprints(recipe, interactions, items)
+    settings = config.plain(recipe)
+    mark = artefacts.fingerprint(layout.KIND, layout.SCHEMA, inputs, settings)
+    earlier = _standing(output, replace)
+    if earlier and earlier.fingerprint == mark:
+        artefacts.verify(output, earlier)
+        found = read_summary(earlier.facts["summary"])
+        return dataclasses.replace(found, folder=str(output), seconds=time.monotonic() - began, reused=True)
+    with artefacts.writing(output, layout.KIND, layout.SCHEMA, inputs, settings, replace) as (draft, facts):
+        progress("connect", 0, 1)
+        connect(address)
+        with plain_errors():
+            summary, domains = _run(recipe, interactions, items, draft, shard_rows, progress)
+        summary = dataclasses.replace(summary, folder=str(output), fingerprint=mark, seconds=time.monotonic() - began)
+        facts.update(summary=dataclasses.asdict(summary), domains=domains)
+    return summary
+
+
+def _run(
+    recipe: Recipe, interactions: Files, items: Files, folder: Path, shard_rows: int, progress: Progress
+) -> tuple[PreparedSummary, list[dict[str, Any]]]:
+    """Write everything but the manifest; return the summary and the facts of each domain."""
+    n_domains = len(recipe.domains)
+    blocks, counts = _read(interactions, n_domains, progress)
+    item_blocks, item_counts = _read(items, n_domains, progress)
+    aside = [set_aside(interactions, blocks, counts), set_aside(items, item_blocks, item_counts)]
+    layout.write_table(layout.set_aside_file(folder), pa.concat_tables(aside), layout.SET_ASIDE)
+
+    taken = counts[:, :n_domains, Fate.TAKEN].sum(axis=0)
+    _check_taken(recipe, interactions, taken)
+    shards = shard_by_user(blocks, recipe.domains, max(1, -(-int(taken.sum()) // shard_rows)), progress)
+    cleaned = [clean_domain(shards, recipe, domain, progress) for domain in range(n_domains)]
+    held_out = [write_domain(folder, recipe, domain, cleaned[domain], progress) for domain in range(n_domains)]
+    catalogues = [build_catalogue(item_blocks, recipe, domain, cleaned[domain].item_ids) for domain in range(n_domains)]
+    for catalogue in catalogues:
+        _write_items(folder, catalogue)
+    missing = write_features(folder, recipe, catalogues, progress)
+    n_true, n_shared = _write_pairs(folder, recipe, cleaned)
+
+    summary = PreparedSummary(
+        recipe.name,
+        str(folder),
+        "",
+        summarise_files(interactions, counts),
+        summarise_files(items, item_counts),
+        tuple(
+            _summarise(recipe.domains[number], int(taken[number]), shards.n_rows[number], *parts)
+            for number, parts in enumerate(zip(cleaned, held_out, catalogues, missing, strict=True))
+        ),
+        n_true,
+        n_shared,
+        0.0,
+    )
+    return summary, [_facts(recipe, *parts) for parts in zip(summary.domains, cleaned, strict=True)]
+
+
+def _read(files: Files, n_domains: int, progress: Progress) -> tuple[list[ray.ObjectRef[pa.Table]], np.ndarray]:
+    progress(f"read {files.kind}", 0, len(files.pieces))
+    blocks = read_files(files)
+    counts = tally(blocks, len(files.paths), n_domains)
+    progress(f"read {files.kind}", len(files.pieces), len(files.pieces))
+    return blocks, counts
+
+
+def _check_taken(recipe: Recipe, files: Files, taken: np.ndarray) -> None:
+    for name, rows in zip(recipe.domains, taken, strict=True):
+        if not rows:
+            raise DataError(
+                "no interaction",
+                "at least one",
+                f"domain {name!r} in {', '.join(map(str, files.paths))}",
+                "check `domains`, `domain` and `columns.domain` of the recipe, and cleaning.min_rating",
+            )
+
+
+def _write_items(folder: Path, catalogue: Catalogue) -> None:
+    table = {
+        "index": np.arange(len(catalogue.item_ids)),
+        "item_id": catalogue.item_ids,
+        "title": catalogue.rows["title"].fill_null(""),
+    }
+    layout.write_table(layout.items_file(folder, catalogue.domain), pa.table(table), layout.ITEMS)
+
+
+def _write_pairs(folder: Path, recipe: Recipe, cleaned: list[Cleaned]) -> tuple[int, int]:
+    """Write true and known pairs of two domains, or empty tables for one; return how many there are of each."""
+    pairs = known = np.empty((0, 2), dtype=np.int64)
+    if len(cleaned) == 2:
+        first, second = (domain.user_ids for domain in cleaned)
+        pairs = true_pairs(first, second)
+        known = draw_known(pairs, first, recipe.overlap.shared_ratio, recipe.overlap.seed)
+    for path, drawn in ((layout.true_pairs_file(folder), pairs), (layout.shared_file(folder), known)):
+        layout.write_table(path, pa.table({"first": drawn[:, 0], "second": drawn[:, 1]}), layout.PAIRS)
+    return len(pairs), len(known)
+
+
+def _summarise(
+    name: str,
+    taken: int,
+    n_rows: int,
+    cleaned: Cleaned,
+    held_out: tuple[int, int],
+    catalogue: Catalogue,
+    missing: dict[str, int],
+) -> DomainSummary:
+    n_core = sum(shard.n_core for shard in cleaned.kept)
+    n_left = sum(shard.n_rows for shard in cleaned.kept)
+    return DomainSummary(
+        name=name,
+        interactions=taken,
+        repeats=taken - n_rows,
+        outside_core=n_rows - n_core,
+        short_history=n_core - n_left,
+        core_passes=cleaned.passes,
+        users=len(cleaned.user_ids),
+        items=len(cleaned.item_ids),
+        train=sum(shard.n_train for shard in cleaned.kept),
+        validation=held_out[0],
+        test=held_out[1],
+        items_without_row=catalogue.n_without_row,
+        repeated_item_rows=catalogue.n_repeated,
+        missing=missing,
+    )
+
+
+def _facts(recipe: Recipe, summary: DomainSummary, cleaned: Cleaned) -> dict[str, Any]:
+    """Say what a reader of the folder must know of one domain: the fields of `DomainFacts`."""
+    return dataclasses.asdict(
+        DomainFacts(
+            name=summary.name,
+            n_users=summary.users,
+            n_items=summary.items,
+            n_train=summary.train,
+            has_ratings=not any(shard.unrated for shard in cleaned.kept),
+            has_times=not any(shard.untimed for shard in cleaned.kept),
+            modalities=tuple(modality.name for modality in recipe.features),
+        )
+    )
+
+
+def _fingerprints(recipe: Recipe, interactions: Files, items: Files) -> dict[str, str]:
+    names = [source.path for source in recipe.interactions] + [source.path for source in recipe.items]
+    paths = [*interactions.paths, *items.paths]
+    return {name: artefacts.hash_file(path) for name, path in zip(names, paths, strict=True)}
+
+
+def _standing(output: Path, replace: bool) -> Manifest | None:
+    """Look at what stands at `output` before any work is done; None where nothing does, or another prepared set.
+
+    Raises:
+        ArtefactError: Something that may not be replaced, or that raymm did not write and would be lost.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return None
+    if not (output / artefacts.MANIFEST).is_file():
+        what = "a folder that raymm did not write" if output.is_dir() else "a file"
+        raise ArtefactError(what, "a new or empty folder, or an earlier prepared set", str(output), "choose another")
+    try:
+        return artefacts.read_manifest(output, layout.KIND, layout.SCHEMA)
+    except ArtefactError:
+        if replace:
+            return None
+        raise

@@ -1,0 +1,115 @@
+"""The connection to Ray: a cluster that is there, or a local one that is started."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import ray
+from ray.data import DataContext
+from ray.exceptions import RayTaskError
+
+from raymm.errors import ClusterError, RaymmError
+
+
+@dataclass(frozen=True)
+class Session:
+    """What this process is connected to.
+
+    Attributes:
+        address: Where the cluster's head listens.
+        started: This process started it, as a local one that ends with the process.
+        nodes: Machines.
+        cpus: CPUs over all of them, as Ray counts them.
+        gpus: GPUs over all of them.
+    """
+
+    address: str
+    started: bool
+    nodes: int
+    cpus: int
+    gpus: int
+
+
+def connect(address: str | None = None, cpus: int = 0) -> Session:
+    """Connect to Ray; a process that is connected stays as it is.
+
+    Args:
+        address: `local` starts a cluster on this machine. Anything else is the address of one that is there; `auto`
+            means the one that Ray finds (inside a job, by RAY_ADDRESS, or started on this machine by `ray start`).
+            None: what `auto` finds, else `local`.
+        cpus: CPUs that are needed at the same time; a local cluster promises at least as many, whatever the machine
+            has, so that two workers run on a machine with one.
+
+    Raises:
+        ClusterError: There is no cluster at `address`, or it does not let this process in.
+    """
+    started = False
+    if not ray.is_initialized():
+        started = address == "local" or not _joined(address)
+        if started:
+            _start(cpus)
+    _quieten()
+    resources = ray.cluster_resources()
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    head = ray.get_runtime_context().gcs_address
+    return Session(head, started, nodes, int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raise raymm's own errors as they were raised on the worker, without Ray's wrapping."""
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, RaymmError):
+            raise error.cause from None
+        raise
+
+
+def _joined(address: str | None) -> bool:
+    """Join the cluster at `address`; False if none was named and none is there."""
+    try:
+        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        if address is None:
+            return False
+        raise ClusterError(
+            f"no cluster answers: {error}",
+            "a running Ray cluster",
+            address,
+            "start one by `ray start --head`, or leave the address out to start a local one",
+        ) from error
+    except (ValueError, RuntimeError) as error:
+        raise ClusterError(
+            f"the cluster cannot be joined: {error}",
+            "a cluster of the same Ray and Python that takes this process's token",
+            address or "auto",
+            "compare `ray --version` on both sides, and RAY_AUTH_MODE with the token of the cluster",
+        ) from error
+    return True
+
+
+def _start(cpus: int) -> None:
+    # With a dashboard, Ray's own services find the state API they ask for, and do not complain about it.
+    ray.init(
+        address="local",
+        num_cpus=max(os.cpu_count() or 1, cpus),
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+def _quieten() -> None:
+    """Keep Ray Data's progress and reports off the terminal; its log files stay as they are."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL)
