@@ -39,7 +39,8 @@ def setting(
     """Declare one field of a frozen config dataclass.
 
     Args:
-        default: The default value; left out, the setting is required. A dataclass type is built anew for each config.
+        default: The default value; left out, the setting is required. A dataclass
+            type, or `dict`, is built anew for each config.
         help: One sentence that `--help` shows.
         unit: Unit of the value, empty for pure numbers.
         gt: Exclusive lower limit of a number (or of each number of a tuple).
@@ -52,7 +53,7 @@ def setting(
     """
     limits = {name: limit for name, limit in (("gt", gt), ("ge", ge), ("lt", lt), ("le", le)) if limit is not None}
     metadata = {"help": help, "unit": unit, "limits": limits}
-    if isinstance(default, type) and dataclasses.is_dataclass(default):
+    if default is dict or (isinstance(default, type) and dataclasses.is_dataclass(default)):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -191,6 +192,16 @@ def _build(kind: type[Any], values: Any, path: str, problems: list[str]) -> Any:
 def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast(type, hint), value, f"{path}.", problems)
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple and inner[1:] == (...,) and dataclasses.is_dataclass(inner[0]):
+        if not isinstance(value, list | tuple):
+            problems.append(f"{path}: found {value!r}, expected a list of tables")
+            return None
+        # pydantic would swallow unknown keys here, so that each table goes through the gate by itself.
+        return tuple(
+            _build(typing.cast(type, inner[0]), table, f"{path}[{place}].", problems)
+            for place, table in enumerate(value)
+        )
     try:
         # JSON mode is strict about types but takes a list for a tuple, as TOML and JSON have no tuples.
         return pydantic.TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)

@@ -46,14 +46,15 @@ def info_nce(similarities: torch.Tensor, temperature: float) -> torch.Tensor:
 
 def guided_contrastive(
     similarities: torch.Tensor,
-    plan: torch.Tensor,
+    rows: torch.Tensor,
+    columns: torch.Tensor,
     temperature: float,
     form: Literal["cross_entropy", "log_sum"] = "cross_entropy",
 ) -> torch.Tensor:
     """Compute the guidance user contrastive loss: users are drawn to those whom the transport plan matches them with.
 
-    With `q = plan / row sums` and `p = softmax(S / t)` by rows, `cross_entropy` is the mean over rows of
-    `- sum_j q[i,j] log p[i,j]`; `log_sum` is the mean of `- log sum_j q[i,j] p[i,j]`, a lower value by Jensen's
+    With q the plan brought to row sums of one and `p = softmax(S / t)` by rows, `cross_entropy` is the mean over rows
+    of `- sum_j q[i,j] log p[i,j]`; `log_sum` is the mean of `- log sum_j q[i,j] p[i,j]`, a lower value by Jensen's
     inequality. Both are averaged with the same in the other direction. Rows without mass do not count.
     For a permutation as plan both are InfoNCE.
 
@@ -62,23 +63,23 @@ def guided_contrastive(
 
     Args:
         similarities: (n, m) cosines.
-        plan: (n, m) non-negative, without gradient.
+        rows: (n, m) the plan with rows that sum to one (or zero), without gradient.
+        columns: (n, m) the plan with columns that sum to one (or zero), without gradient.
         temperature: t > 0.
         form: Which of the two.
 
     Returns:
         A scalar.
     """
-    forward = _one_direction(similarities, plan, temperature, form)
-    return (forward + _one_direction(similarities.T, plan.T, temperature, form)) / 2
+    forward = _one_direction(similarities, rows, temperature, form)
+    return (forward + _one_direction(similarities.T, columns.T, temperature, form)) / 2
 
 
-def _one_direction(similarities: torch.Tensor, plan: torch.Tensor, temperature: float, form: str) -> torch.Tensor:
-    mass = plan.sum(1)
-    matched = mass > 0
+def _one_direction(similarities: torch.Tensor, guide: torch.Tensor, temperature: float, form: str) -> torch.Tensor:
+    matched = guide.sum(1) > 0
     if not matched.any():
         return similarities.sum() * 0.0
-    guide = plan[matched] / mass[matched, None]
+    guide = guide[matched]
     log_p = torch.log_softmax(similarities / temperature, dim=1)[matched]
     if form == "cross_entropy":
         return -(guide * log_p).sum(1).mean()

@@ -26,6 +26,7 @@ from raymm.training.engine import (
     read_packed,
     reduced_losses,
     to_device,
+    trained,
 )
 
 
@@ -95,14 +96,14 @@ class DeepSpeedEngine:
         """Write weights and moments; see `contracts.Engine`."""
         tensors, shares = {}, {}
         own = column_shares(self._module)
-        for name, parameter in self._module.named_parameters():
+        for name, parameter in trained(self._module).items():
             tensors.update(pack(name, *self._full(parameter)))
             shares.update(pack_shares(name, own))
         write_checkpoint(folder, self._grid, tensors, shares)
 
     def load(self, folder: Path) -> None:
         """Read weights and moments; see `contracts.Engine`."""
-        names = dict(self._module.named_parameters())
+        names = trained(self._module)
         stored = read_packed(folder, names, column_shares(self._module))
         for name, parameter in names.items():
             tensors = {slot: stored[f"{slot}/{name}"].to(self._device) for slot in ("weight", *MOMENTS, "step")}

@@ -77,7 +77,7 @@ class TorchEngine:
         """Write weights and moments; see `contracts.Engine`."""
         tensors, shares = {}, {}
         own = column_shares(self._module)
-        for name, parameter in self._module.named_parameters():
+        for name, parameter in trained(self._module).items():
             state = self._optimizer.state.get(parameter) or _empty_state(parameter)
             tensors.update(pack(name, parameter, state))
             shares.update(pack_shares(name, own))
@@ -86,7 +86,7 @@ class TorchEngine:
     def load(self, folder: Path) -> None:
         """Read weights and moments; see `contracts.Engine`."""
         own = column_shares(self._module)
-        names = dict(self._module.named_parameters())
+        names = trained(self._module)
         stored = read_packed(folder, names, own)
         for name, parameter in names.items():
             state = {slot: stored[f"{slot}/{name}"].to(self._device) for slot in MOMENTS}
@@ -104,6 +104,11 @@ def as_module(model: RecModel) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise TrainingError(type(model).__name__, "a torch.nn.Module that satisfies RecModel", "engine")
     return model
+
+
+def trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Name the parameters that training changes, which a checkpoint must hold."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -1,0 +1,149 @@
+"""A run as data: which model, with which settings, trained how, on how many workers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from raymm import config
+from raymm.config import check, setting
+from raymm.errors import ConfigError
+from raymm.models.registry import find_model
+from raymm.training.deepspeed_engine import DeepSpeedConfig
+from raymm.training.engine import OptimizerConfig
+from raymm.training.loop import LoopConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained."""
+
+    batch_size: int = setting(4096, "rows of the global batch in the largest domain, over all workers", ge=1)
+    seed: int = setting(0, "seed of start values, order, negatives and matched users", ge=0)
+    cutoffs: tuple[int, ...] = setting((5, 10, 20), "cutoffs K of the ranking metrics", ge=1)
+    optimizer: OptimizerConfig = setting(OptimizerConfig, "optimiser")
+    loop: LoopConfig = setting(LoopConfig, "epochs, validation, early stopping")
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check(self)
+
+
+@dataclass(frozen=True)
+class ScaleConfig:
+    """On how many workers, and what carries a step; results do not depend on it."""
+
+    workers: int = setting(2, "Ray Train workers", ge=1)
+    data_parallel: int = setting(1, "groups that share the batch; the others split the embedding columns", ge=1)
+    engine: Literal["deepspeed", "torch"] = setting("deepspeed", "what carries a step")
+    deepspeed: DeepSpeedConfig = setting(DeepSpeedConfig, "ZeRO stage")
+    device: Literal["cpu", "cuda"] = setting("cpu", "cuda gives each worker one GPU")
+    cpus_per_worker: float = setting(
+        0.0, "CPUs reserved for a worker; 0 shares what the cluster has", unit="CPUs", ge=0
+    )
+    checkpoint_every: int = setting(10, "epochs between checkpoints; a killed worker loses at most these", ge=1)
+    max_failures: int = setting(2, "times that workers are restarted from the last checkpoint", ge=0)
+
+    def __post_init__(self) -> None:
+        """Check the limits, and that the grid fits the workers."""
+        check(self)
+        if self.workers % self.data_parallel:
+            raise ConfigError(
+                f"data_parallel: found {self.data_parallel} with {self.workers} workers, expected a divisor of workers"
+            )
+
+    @property
+    def column_parallel(self) -> int:
+        """Number of workers that split the embedding columns."""
+        return self.workers // self.data_parallel
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """One run.
+
+    Attributes:
+        model: Name of the model.
+        preset: Name of the preset that its settings start from.
+        settings: The model's own config.
+        train: How it is trained.
+        scale: On how many workers.
+    """
+
+    model: str
+    preset: str
+    settings: Any
+    train: TrainConfig
+    scale: ScaleConfig
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain data that `build_experiment` takes back unchanged."""
+        return {
+            "model": self.model,
+            "preset": self.preset,
+            "settings": config.plain(self.settings),
+            "train": config.plain(self.train),
+            "scale": config.plain(self.scale),
+        }
+
+    def mathematics(self) -> dict[str, Any]:
+        """Return what decides the result: all but the scale."""
+        return {name: value for name, value in self.plain().items() if name != "scale"}
+
+
+@dataclass(frozen=True)
+class _Outline:
+    model: str = setting("sieoug", "which model")
+    preset: str = setting("default", "which of the model's presets its settings start from")
+    settings: dict[str, Any] = setting(dict, "the model's settings that differ from the preset")
+    train: TrainConfig = setting(TrainConfig, "how it is trained")
+    scale: ScaleConfig = setting(ScaleConfig, "on how many workers")
+
+
+def build_experiment(values: Mapping[str, Any], where: str = "experiment") -> Experiment:
+    """Turn plain data (of a TOML file, or a command line) into an experiment.
+
+    Args:
+        values: Tables `settings`, `train`, `scale` and the names `model`, `preset`; what is left out has its default.
+        where: Where the data came from, for messages.
+
+    Raises:
+        ConfigError: An unknown key, a wrong type, a value out of range, an unknown model or preset.
+    """
+    outline = config.build(_Outline, values, where)
+    spec = find_model(outline.model)
+    if outline.preset not in spec.presets:
+        raise ConfigError(
+            f"preset {outline.preset!r}", "one of " + ", ".join(spec.presets), where, f"a preset of {spec.name}"
+        )
+    start = config.plain(spec.presets[outline.preset])
+    try:
+        settings: Any = config.build(spec.config, _merged(start, outline.settings), where)
+    except ConfigError as error:
+        lines = [f"settings.{line}" for line in error.found.split("\n")]
+        raise ConfigError("\n".join(lines), error.expected, error.where, error.remedy) from error
+    return Experiment(outline.model, outline.preset, settings, outline.train, outline.scale)
+
+
+def describe_experiment(model: str) -> list[tuple[str, str, str]]:
+    """List every setting of a run of `model`: dotted name, default, help."""
+    spec = find_model(model)
+    defaults = config.flatten(config.plain(spec.presets["default"]))
+    rows = [
+        (f"settings.{name}", str(defaults.get(name, default)), words)
+        for name, default, words in config.describe(spec.config)
+    ]
+    for table in ("train", "scale"):
+        kind = {field.name: field for field in dataclasses.fields(_Outline)}[table].default_factory
+        rows.extend(config.describe(kind, f"{table}."))  # type: ignore[arg-type]
+    return rows
+
+
+def _merged(start: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(start)
+    for name, value in changes.items():
+        nested = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
+        result[name] = _merged(result[name], value) if nested else value
+    return result

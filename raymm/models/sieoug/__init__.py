@@ -1,0 +1,1 @@
+"""SIEOUG: similarity graphs of items, and users of two domains matched by optimal transport."""

@@ -1,0 +1,111 @@
+"""One suite over every registered model, on toys whose right answers are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from raymm import config
+from raymm.contracts import RecModel
+from raymm.evaluation.ranking import rank
+from raymm.models.registry import MODELS
+from raymm.models.spec import Place
+from raymm.parallel.grid import make_grid, single
+from raymm.scorers import load_scorer, save_scorer
+from raymm.training.engine import OptimizerConfig, TorchEngine
+from raymm.training.loop import LoopConfig, train
+from tests.processes import run_ranks
+from tests.toy_data import checkerboards, positives_of
+
+CPU = torch.device("cpu")
+CASES = [(name, preset) for name, spec in MODELS.items() for preset in spec.presets]
+
+
+def _settings(spec, preset):
+    """The preset, made small: few columns, few clusters, matching from the first epoch."""
+    plain = config.plain(spec.presets[preset])
+    plain["width"] = 16
+    if "hypergraph" in plain:
+        plain["hypergraph"]["clusters"] = 2
+    if "transfer" in plain:
+        plain["transfer"].update(users=16, warmup_epochs=1)
+    return config.build(spec.config, plain)
+
+
+def _trained(name, preset, grid, epochs=25, seed=0):
+    from raymm.data.sampling import TripleSource
+
+    spec = MODELS[name]
+    settings = _settings(spec, preset)
+    data, holdouts = checkerboards(spec.n_domains)
+    structures = tuple(spec.structure(settings, domain, seed) for domain in data.domains)
+    model = spec.build(settings, data, structures, Place(grid, CPU, seed))
+    engine = TorchEngine(model, grid, OptimizerConfig(learning_rate=0.02), CPU)
+    source = TripleSource(positives_of(data), 128, seed, grid)
+
+    def validate():
+        values = [rank(model.scorer(holdout.domain), holdout, (1, 5)).means() for holdout in holdouts]
+        return {key: float(np.mean([value[key] for value in values])) for key in values[0]}
+
+    loop = LoopConfig(epochs=epochs, patience=epochs, selection="hr@1")
+    return model, list(train(model, engine, source, validate, loop)), holdouts
+
+
+def test_there_are_models_to_test():
+    assert ("sieoug", "default") in CASES
+    assert ("sieoug", "paper") in CASES
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_finds_the_withheld_items_of_a_checkerboard(name, preset):
+    model, history, _ = _trained(name, preset, single())
+    assert isinstance(model, RecModel)
+    assert history[-1].validation["hr@1"] > 0.9  # one of twelve by chance
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_the_same_seed_gives_the_same_history_and_another_seed_another(name, preset):
+    histories = [_trained(name, preset, single(), epochs=3, seed=seed)[1] for seed in (1, 1, 2)]
+    losses = [[record.losses for record in history] for history in histories]
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_config_survives_plain_data(name, preset):
+    settings = MODELS[name].presets[preset]
+    assert config.build(MODELS[name].config, config.plain(settings)) == settings
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_what_is_stored_is_what_was_evaluated(name, preset, tmp_path):
+    model, _, holdouts = _trained(name, preset, single(), epochs=2)
+    for holdout in holdouts:
+        scorer = model.scorer(holdout.domain)
+        save_scorer(scorer, tmp_path / holdout.domain)
+        users = torch.from_numpy(holdout.users)
+        assert torch.isfinite(scorer.scores(users)).all()
+        assert torch.equal(load_scorer(tmp_path / holdout.domain).scores(users), scorer.scores(users))
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_every_parameter_belongs_to_one_group_and_gets_a_gradient(name, preset):
+    model, _, _ = _trained(name, preset, single(), epochs=2)
+    trained = {key: value for key, value in model.named_parameters() if value.requires_grad}
+    grouped = [id(parameter) for group in model.parameter_groups() for parameter in group.parameters]
+    assert sorted(grouped) == sorted(map(id, trained.values()))
+    without = [key for key, value in trained.items() if value.grad is None or not value.grad.abs().sum() > 0]
+    assert without == []
+
+
+def _losses(rank_, shape):
+    torch.manual_seed(0)
+    return {case: [record.losses for record in _trained(*case, make_grid(*shape), epochs=4)[1]] for case in CASES}
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 2)])
+def test_any_grid_of_ranks_gives_the_losses_of_one(shape):
+    alone = _losses(0, (1, 1))
+    assert set(alone) == set(CASES)
+    for result in run_ranks(_losses, 2, shape):
+        for case, history in alone.items():
+            for losses, expected in zip(result[case], history, strict=True):
+                assert losses == pytest.approx(expected, rel=1e-4), case
