@@ -27,7 +27,7 @@ help:  ## Show this list
 	echo
 	sed -nE 's/^([a-z-]+):.*  ## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	echo
-	echo '  PYTHON=/path/to/python3.11 picks the interpreter, ARGS="..." goes to the job or to pytest.'
+	echo '  PYTHON=/path/to/python3.11 picks the interpreter of a new .venv; ARGS="..." goes to the job or to pytest.'
 
 train: $(STAMP)  ## Prepare the bundled data, train SIEOUG on a local Ray, evaluate, report, register
 	@$(WITH_VENV) exec $(PY) jobs/train_sieoug.py $(ARGS)
@@ -81,7 +81,8 @@ $(STAMP): requirements.lock pyproject.toml
 	else
 	  PATH=$${PATH#*:}
 	  seen=
-	  for candidate in $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3); do
+	  candidates=($(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3))
+	  for candidate in "$${candidates[@]}"; do
 	    version=$$("$$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
 	    case $$version in
 	      3.11|3.12|3.13) ;;
@@ -95,7 +96,7 @@ $(STAMP): requirements.lock pyproject.toml
 	    break
 	  done
 	  [[ -n $$python ]] || fail \
-	    "found$${seen:- no Python at all;} expected Python 3.11, 3.12 or 3.13 with venv and headers" \
+	    "found$${seen:- none of $${candidates[*]};} expected Python 3.11, 3.12 or 3.13 with venv and headers" \
 	    "install one (Debian, Ubuntu: apt-get install python3.11 python3.11-venv python3.11-dev), or name yours: make install PYTHON=/path/to/python3.11"
 	  echo "[1/4] creating $(VENV) with $$("$$python" --version), $$(command -v "$$python")"
 	  "$$python" -m venv --clear $(VENV)

@@ -12,9 +12,6 @@ BANNED = {
     "eval": "code out of text",
     "exec": "code out of text",
     "print": "say it through logging, or in the command line's console",
-    "os.environ": "settings are arguments",
-    "os.environb": "settings are arguments",
-    "os.getenv": "settings are arguments",
     "os.putenv": "settings are arguments",
     "sys.modules": "imports are written as imports",
     "torch.load": "it can run what it reads; weights are safetensors",
@@ -24,7 +21,12 @@ BANNED = {
     "importlib.util.spec_from_file_location": "imports are written as imports",
 }
 BANNED_LIBRARIES = ("pickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
-ONLY_AT_THE_DOOR = {"sys.argv": "a library does not read the command line"}
+ONLY_AT_THE_DOOR = {
+    "sys.argv": "a library does not read the command line",
+    "os.environ": "settings are arguments",
+    "os.environb": "settings are arguments",
+    "os.getenv": "settings are arguments",
+}
 DOORS = ("raymm.cli", "raymm.__main__", "jobs")
 
 
