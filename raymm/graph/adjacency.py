@@ -11,7 +11,7 @@ from raymm.errors import DataError
 def bipartite(interactions: sparse.csr_array, item_edges: sparse.csr_array | None = None) -> sparse.csr_array:
     """Build the symmetrically normalised user-item graph, `D^-1/2 [[0, R], [R^T, Z]] D^-1/2`.
 
-    Source: LightGCN (arXiv 2002.02126), eqs. 3 and 7, with Z = 0; GUME (arXiv 2407.12338), enhanced user-item graph,
+    Source: LightGCN (arXiv 2002.02126), eqs. 6 and 7, with Z = 0; GUME (arXiv 2407.12338), enhanced user-item graph,
     where Z holds links between items that are alike. D is the diagonal of the row sums of the whole matrix.
 
     Args:

@@ -20,14 +20,17 @@ def joined_rows(features: Mapping[str, Feature]) -> np.ndarray:
         (I, sum of the columns) float32; zeros where a modality is missing.
 
     Raises:
-        DataError: There are no features, or a present value is not finite.
+        DataError: There are no features, their numbers of items differ, or a present value is not finite.
     """
     if not features:
         raise DataError("no features", "at least one modality", "clusters of items")
+    counts = {name: len(feature.values) for name, feature in features.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"rows {counts}", "as many in each modality, one an item", "clusters of items")
     parts = []
     for name, feature in features.items():
         rows = np.where(feature.present[:, None], feature.values, 0).astype(np.float32)
-        norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        norms = np.sqrt(np.einsum("nf,nf->n", rows, rows, dtype=np.float64))[:, None]
         if not np.isfinite(norms).all():
             raise DataError("values that are not finite", "finite ones for present items", f"feature {name!r}")
         parts.append(np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0))

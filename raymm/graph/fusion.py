@@ -95,11 +95,14 @@ def fused_graph(features: Mapping[str, Feature], config: FusionConfig) -> Fusion
         config: The settings.
 
     Raises:
-        DataError: There are no features, or not one pair of items is similar.
+        DataError: There are no features, their numbers of items differ, or not one pair of items is similar.
         SolverError: See `fuse`.
     """
     if not features:
         raise DataError("no features", "at least one modality", "fusion of item similarities")
+    counts = {name: len(feature.values) for name, feature in features.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"rows {counts}", "as many in each modality, one an item", "fusion of item similarities")
     # A row of zeros has no direction: it says as little of its item as a missing one.
     present = [feature.present & feature.values.any(axis=1) for feature in features.values()]
     values = [feature.values for feature in features.values()]

@@ -72,5 +72,7 @@ def test_what_does_not_fit_is_refused() -> None:
         seeded_labels(np.ones((3, 2)), 4, np.random.default_rng(0))
     with pytest.raises(DataError, match="at least one modality"):
         joined_rows({})
+    with pytest.raises(DataError, match="as many in each modality"):
+        joined_rows({name: Feature(np.ones((n, 1), np.float32), np.ones(n, bool)) for name, n in (("a", 1), ("b", 2))})
     with pytest.raises(DataError, match="not finite"):
         joined_rows({"a": Feature(np.full((2, 2), np.inf, np.float32), np.ones(2, bool))})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from raymm.config import build, plain
 from raymm.contracts import Feature
 from raymm.errors import ConfigError, DataError, SolverError
 from raymm.graph.fusion import Fusion, FusionConfig, fuse, fused_graph
@@ -274,6 +275,10 @@ def test_what_cannot_be_fused_is_refused() -> None:
     first, second = _similarities()
     with pytest.raises(DataError, match="at least one modality"):
         fused_graph({}, EXACT)
+    with pytest.raises(DataError, match="as many in each modality"):
+        fused_graph({"text": _features(5), "image": _features(6)}, EXACT)
+    with pytest.raises(DataError, match="at least one pair"):
+        fused_graph({"text": Feature(np.zeros((4, 0), np.float32), np.ones(4, bool))}, EXACT)
     with pytest.raises(DataError, match="supports that differ"):
         fuse([first, _similarities(seed=9)[0]], _present(40), EXACT)
     with pytest.raises(DataError, match="2 similarities, 1 masks"):
@@ -288,3 +293,8 @@ def test_what_cannot_be_fused_is_refused() -> None:
         fuse([first * -1, second], _present(40), EXACT)
     with pytest.raises(ConfigError, match="beta"):
         FusionConfig(beta=0)
+
+
+def test_the_settings_survive_a_round_trip() -> None:
+    config = FusionConfig(beta=0.1, scale="none", solver="bcd")
+    assert build(FusionConfig, plain(config)) == config

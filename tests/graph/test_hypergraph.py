@@ -10,6 +10,7 @@ import ot
 import pytest
 from scipy import sparse
 
+from raymm.config import build, plain
 from raymm.contracts import Feature
 from raymm.errors import ConfigError, DataError, SolverError
 from raymm.graph.adjacency import symmetrically_normalised
@@ -291,3 +292,8 @@ def test_what_cannot_be_solved_is_refused() -> None:
         _config(structure="learned", marginal="free")
     with pytest.raises(ConfigError, match="epsilon"):
         _config(epsilon=0.0)
+
+
+def test_the_settings_survive_a_round_trip() -> None:
+    config = HypergraphConfig(clusters=7, regulariser="entropy", structure="learned")
+    assert build(HypergraphConfig, plain(config)) == config
