@@ -22,6 +22,7 @@ LABEL = "scorer.json"
 SCHEMA = 1
 
 _ITEM_CHUNK = 2048  # items converted to float64 at a time: the copy stays in the processor's cache
+_PRODUCTS = 1 << 17  # entries of a sparse product that are multiplied at a time, for the same reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,10 +164,14 @@ class SparseItemScorer:
         with torch.no_grad():
             users = _known("users", users, self.n_users, self.history_starts.device)
             rows, entries = _entries(self.history_starts, users)
-            owners, links = _entries(self.weight_starts, self.history_items[entries])
-            products = self.history_values[entries][owners].double() * self.weight_values[links].double()
+            items, values = self.history_items[entries], self.history_values[entries].double()
             sums = torch.zeros(len(users), self.n_items, dtype=torch.float64, device=users.device)
-            sums.view(-1).index_add_(0, rows[owners] * self.n_items + self.weight_items[links], products)
+            work = (self.weight_starts[items + 1] - self.weight_starts[items]).cumsum(0)
+            _, lengths = (work // _PRODUCTS).unique_consecutive(return_counts=True)
+            for part in torch.arange(len(items), device=users.device).split(lengths.tolist()):
+                owners, links = _entries(self.weight_starts, items[part])
+                places = rows[part][owners] * self.n_items + self.weight_items[links]
+                sums.view(-1).index_add_(0, places, values[part][owners] * self.weight_values[links].double())
         return sums.float()
 
     def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:

@@ -246,3 +246,18 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         SparseItemScorer(starts, none.long(), none, starts, torch.tensor([0]), torch.ones(1))
     with pytest.raises(DataError, match="out of range"):
         SparseItemScorer(starts, torch.tensor([4]), torch.ones(1), starts, torch.tensor([0]), torch.ones(1))
+
+
+@pytest.mark.parametrize("products", [1, 7])
+def test_sparse_products_do_not_depend_on_their_parts(products: int, monkeypatch) -> None:
+    scorer, dense = CASES["sparse_item"]
+    monkeypatch.setattr(scorers, "_PRODUCTS", products)
+    np.testing.assert_array_equal(scorer.scores(torch.arange(7)).numpy(), dense.astype(np.float32))
+
+
+def test_a_user_without_history_scores_zero() -> None:
+    weights = _parts(_random_csr(4, 4, np.random.default_rng(1)))
+    scorer = SparseItemScorer(torch.tensor([0, 0, 1]), torch.tensor([2]), torch.ones(1), *weights)
+    assert scorer.scores(torch.tensor([0])).tolist() == [[0, 0, 0, 0]]
+    assert scorer.scores(torch.zeros(0, dtype=torch.int64)).shape == (0, 4)
+    assert scorer.pairs(torch.tensor([0]), torch.tensor([3])).tolist() == [0]
