@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
 
@@ -9,7 +11,7 @@ from raymm.errors import SolverError
 from raymm.transport.fixed_point import Observer, State, iterate
 from raymm.transport.problem import Problem
 from raymm.transport.sinkhorn import Solution, SolverConfig
-from raymm.transport.sweep import LocalSweep, RowSweep
+from raymm.transport.sweep import LocalSweep, RowSweep, Task
 
 _FLOAT32_FLOOR = 1e-6  # column errors below this are rounding of float32 blocks
 
@@ -39,6 +41,10 @@ class ShardedSweep:
     def grouped(self, g: torch.Tensor, groups: torch.Tensor, n_groups: int) -> torch.Tensor:
         """Return the masses by own task and by group of columns."""
         return self._own.grouped(g, groups, n_groups)
+
+    def retask(self, tasks: Sequence[Task]) -> None:
+        """Let the own rows see other columns from now on."""
+        self._own.retask(tasks)
 
     def _sum(self, columns: torch.Tensor) -> torch.Tensor:
         dist.all_reduce(columns, group=self._group)

@@ -54,6 +54,10 @@ class RowSweep(Protocol):
         """Renew f and return the plan's mass by task and by group of columns: (tasks, n_groups) float64."""
         ...
 
+    def retask(self, tasks: Sequence[Task]) -> None:
+        """Let the rows see other columns from now on; f stays."""
+        ...
+
 
 class LocalSweep:
     """`RowSweep` over rows in this process.
@@ -76,9 +80,7 @@ class LocalSweep:
         self._cost, self._a, self._epsilon = cost, problem.a, epsilon
         self._damp = damping(problem.rho, epsilon)
         self._log_b = problem.b.log()
-        self._tasks = list(tasks) if tasks is not None else [Task(0, cost.n)]
-        if len(cost.bonus_rows) and any(task.columns is not None for task in self._tasks):
-            raise SolverError("a soft mask with partial columns", "a hard mask", "partitioned transport")
+        self.retask([Task(0, cost.n)] if tasks is None else tasks)
         n, m, kind = cost.n, cost.m, cost.source
         self._left = torch.cat([kind * (1.0 / epsilon), kind.new_ones(n, 1), kind.new_zeros(n, 1)], dim=1)
         self._right = torch.cat([cost.target, kind.new_zeros(m, 1), kind.new_ones(m, 1)], dim=1)
@@ -115,6 +117,12 @@ class LocalSweep:
     def potentials(self) -> torch.Tensor:
         """Return f (n,) float64 of the last pass."""
         return self._f
+
+    def retask(self, tasks: Sequence[Task]) -> None:
+        """Let the rows see other columns from now on; f stays."""
+        self._tasks = list(tasks)
+        if len(self._cost.bonus_rows) and any(task.columns is not None for task in self._tasks):
+            raise SolverError("a soft mask with partial columns", "a hard mask", "partitioned transport")
 
     def _pass(self, g: torch.Tensor, total: torch.Tensor, groups: torch.Tensor | None, n_groups: int) -> None:
         shift = self._load(g)
