@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -48,6 +48,12 @@ class Comparison:
     p_wilcoxon: float
     better: float
     worse: float
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "open"]:
+        """Whether the interval of the difference lies above zero, below it, or holds it."""
+        low, high = self.interval
+        return "better" if low > 0 else "worse" if high < 0 else "open"
 
 
 @dataclass(frozen=True)
