@@ -145,7 +145,7 @@ def named(metric: str) -> str:
 
 
 def write_record(record: RunRecord, path: Path) -> None:
-    """Write a record as JSON; numbers that are not finite become null, and characters that UTF-8 lacks are spelt out."""
+    """Write a record as JSON; numbers that are not finite become null, and what UTF-8 lacks is spelt out."""
     text = json.dumps(_storable(dataclasses.asdict(record)), indent=1, sort_keys=True, allow_nan=False)
     path.write_text(text + "\n")
 
