@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -73,7 +73,18 @@ class PreparedSet:
 
         Returns:
             The data; the fingerprint is the set's own for `drawn`, and one of its own for each other choice.
+
+        Raises:
+            DataError: There is no such choice.
+            ArtefactError: A feature file is missing.
         """
+        if known_pairs not in get_args(KnownPairs):
+            raise DataError(
+                f"known pairs {known_pairs!r}",
+                "one of " + ", ".join(map(repr, get_args(KnownPairs))),
+                str(self.folder),
+                "choose one that is there",
+            )
         own = known_pairs == "drawn"
         mark = self.fingerprint if own else artefacts.fingerprint(self.fingerprint, known_pairs)
         return TrainData(tuple(self._domain(facts) for facts in self.domains), self._pairs(known_pairs), mark)

@@ -87,7 +87,11 @@ class ItemSource:
 
 @dataclasses.dataclass(frozen=True)
 class Cleaning:
-    """What is left out of the interactions, in the order of the settings."""
+    """What is left out of the interactions, in this order.
+
+    Malformed rows, low ratings, repeats of an earlier interaction of the same user and item, what is outside the
+    k-core of its domain, and short histories.
+    """
 
     max_malformed: float = setting(0.01, "share of malformed rows above which a file is refused", ge=0, le=1)
     min_rating: float | None = setting(None, "a rating of at least this is a positive; left out: every row is")

@@ -79,13 +79,13 @@ def prepare(
     settings = config.plain(recipe)
     mark = artefacts.fingerprint(layout.KIND, layout.SCHEMA, inputs, settings)
     earlier = _standing(output, replace)
-    if earlier and earlier.fingerprint == mark:
-        artefacts.verify(output, earlier)
+    if earlier and earlier.fingerprint == mark and _is_whole(output, earlier, replace):
         found = read_summary(earlier.facts["summary"])
         return dataclasses.replace(found, folder=str(output), seconds=time.monotonic() - began, reused=True)
     with artefacts.writing(output, layout.KIND, layout.SCHEMA, inputs, settings, replace) as (draft, facts):
         progress("connect", 0, 1)
         connect(address)
+        progress("connect", 1, 1)
         with plain_errors():
             summary, domains = _run(recipe, interactions, items, draft, shard_rows, progress)
         summary = dataclasses.replace(summary, folder=str(output), fingerprint=mark, seconds=time.monotonic() - began)
@@ -106,6 +106,7 @@ def _run(
     taken = counts[:, :n_domains, Fate.TAKEN].sum(axis=0)
     _check_taken(recipe, interactions, taken)
     shards = shard_by_user(blocks, recipe.domains, max(1, -(-int(taken.sum()) // shard_rows)), progress)
+    del blocks  # the cluster may forget them now
     cleaned = [clean_domain(shards, recipe, domain, progress) for domain in range(n_domains)]
     held_out = [write_domain(folder, recipe, domain, cleaned[domain], progress) for domain in range(n_domains)]
     catalogues = [build_catalogue(item_blocks, recipe, domain, cleaned[domain].item_ids) for domain in range(n_domains)]
@@ -222,10 +223,10 @@ def _fingerprints(recipe: Recipe, interactions: Files, items: Files) -> dict[str
 
 
 def _standing(output: Path, replace: bool) -> Manifest | None:
-    """Look at what stands at `output` before any work is done; None where nothing does, or another prepared set.
+    """Look at what stands at `output` before any work is done; None where nothing does, or what is to be replaced.
 
     Raises:
-        ArtefactError: Something that may not be replaced, or that raymm did not write and would be lost.
+        ArtefactError: Something that may not be replaced, or that no preparation wrote and would be lost.
     """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return None
@@ -234,7 +235,18 @@ def _standing(output: Path, replace: bool) -> Manifest | None:
         raise ArtefactError(what, "a new or empty folder, or an earlier prepared set", str(output), "choose another")
     try:
         return artefacts.read_manifest(output, layout.KIND, layout.SCHEMA)
-    except ArtefactError:
-        if replace:
+    except ArtefactError as error:
+        if replace and error.found.startswith(f"{layout.KIND}, schema"):
             return None
         raise
+
+
+def _is_whole(output: Path, manifest: Manifest, replace: bool) -> bool:
+    """Compare the files with the manifest; a damaged set is an error, unless it may be replaced."""
+    try:
+        artefacts.verify(output, manifest)
+    except ArtefactError:
+        if not replace:
+            raise
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from ray.data import DataContext
 from ray.exceptions import RayTaskError
 
 from raymm.errors import ClusterError, RaymmError
+
+KNOCK_S = 5.0  # how long a cluster's address may take to answer
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def plain_errors() -> Iterator[None]:
 
 def _joined(address: str | None) -> bool:
     """Join the cluster at `address`; False if none was named and none is there."""
+    if address is not None and address != "auto":
+        _knock(address)
     try:
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
@@ -91,6 +96,20 @@ def _joined(address: str | None) -> bool:
             "compare `ray --version` on both sides, and RAY_AUTH_MODE with the token of the cluster",
         ) from error
     return True
+
+
+def _knock(address: str) -> None:
+    """See whether anything listens at `address`: Ray itself would try for minutes, and say so on the terminal."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    expected = "`local`, `auto`, or the host:port of a running cluster"
+    if not host or not port.isdigit():
+        raise ClusterError("no address", expected, address, "`ray start --head` prints the address of its cluster")
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"nobody answers: {error}", expected, address, "check the address, and that this machine may reach it"
+        ) from error
 
 
 def _start(cpus: int) -> None:

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import ray
+
+from raymm.data.prepared import open_prepared
+from raymm.errors import ArtefactError
+from raymm.launch.session import Session, connect, plain_errors
+
+pytestmark = pytest.mark.ray
+
+
+def test_local_cluster_promises_the_cpus_that_were_wanted(ray_cluster: Session) -> None:
+    assert ray_cluster.started
+    assert ray_cluster.cpus >= 4
+    assert ray_cluster.nodes == 1
+    assert ray_cluster.address.rpartition(":")[2].isdigit()
+
+
+def test_second_connection_is_the_first(ray_cluster: Session) -> None:
+    again = connect("10.255.255.1:6379")
+    assert not again.started
+    assert (again.address, again.cpus) == (ray_cluster.address, ray_cluster.cpus)
+
+
+def test_errors_of_workers_come_out_as_they_were_raised(ray_cluster: Session, tmp_path: Path) -> None:
+    task = ray.remote(open_prepared).remote(tmp_path)
+    with pytest.raises(ArtefactError, match="no manifest") as caught, plain_errors():
+        ray.get(task)
+    assert type(caught.value) is ArtefactError
+    with pytest.raises(ray.exceptions.RayTaskError, match="FileNotFoundError"), plain_errors():
+        ray.get(ray.remote(os.path.getsize).remote(str(tmp_path / "nothing")))
+
+
+def test_wrong_addresses_are_named_at_once() -> None:
+    code = """
+from raymm.errors import ClusterError
+from raymm.launch.session import connect
+for address in ("127.0.0.1:1", "nonsense", "ray://127.0.0.1:1", "host:", ":6379", "localhost:x"):
+    try:
+        connect(address)
+    except ClusterError as error:
+        print(error.where, "|", error.found.split(":")[0])
+"""
+    began = time.monotonic()
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert told.stdout.splitlines() == [
+        "127.0.0.1:1 | nobody answers",
+        "nonsense | no address",
+        "ray://127.0.0.1:1 | nobody answers",
+        "host: | no address",
+        ":6379 | no address",
+        "localhost:x | no address",
+    ]
+    assert told.stderr == ""
+    assert time.monotonic() - began < 60

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import ray
+
+from raymm.config import build
+from raymm.data.recipe import Recipe, read_recipe
+from raymm.data.rows import Fate
+from raymm.errors import DataError
+from raymm.launch.sources import (
+    INTERACTIONS,
+    ITEMS,
+    collect,
+    count_fates,
+    find_files,
+    parse_pieces,
+    pick_malformed,
+    read_files,
+    set_aside,
+    summarise_files,
+    tally,
+)
+from tests.launch.toy import MALFORMED, write_toy
+
+
+def test_files_are_found_cut_and_looked_into(tmp_path: Path) -> None:
+    path = write_toy(tmp_path)
+    files = find_files(path, read_recipe(path), INTERACTIONS, 1_000)
+    size = (tmp_path / "a.tsv").stat().st_size
+    assert files.paths == (tmp_path / "a.tsv", tmp_path / "b.csv.gz")
+    assert files.names[1] == ("shop", "user", "item", "n")
+    assert len(files.pieces) == -(-size // 1_000) + 1
+    (tmp_path / "items.tsv").unlink()
+    with pytest.raises(DataError, match=r"(?s)items\.tsv.*no such file"):
+        find_files(path, read_recipe(path), ITEMS, 1_000)
+
+
+def test_pieces_parse_to_the_rows_of_the_whole(tmp_path: Path) -> None:
+    path = write_toy(tmp_path)
+    found = []
+    for piece_bytes in (10**6, 150):
+        files = find_files(path, read_recipe(path), INTERACTIONS, piece_bytes)
+        batch = pa.table({"piece": list(range(len(files.pieces)))})
+        rows = pa.concat_tables(parse_pieces(batch, files))
+        found.append(rows.select(["source", "domain", "user", "item", "rating", "time", "key", "reason"]))
+        counts = count_fates(rows, 2, 2)
+        assert counts.sum() == len(rows)
+        assert counts[:, :, Fate.MALFORMED].sum() == len(MALFORMED) == pick_malformed(rows).num_rows
+    assert found[0].equals(found[1])
+
+
+@pytest.mark.ray
+def test_rows_are_read_counted_and_set_aside_on_the_cluster(ray_cluster: object, tmp_path: Path) -> None:
+    path = write_toy(tmp_path)
+    files = find_files(path, read_recipe(path), INTERACTIONS, 2_000)
+    blocks = read_files(files)
+    counts = tally(blocks, 2, 2)
+    assert counts.sum() == 420 + len(MALFORMED) + 261
+    assert summarise_files(files, counts)[1].other_domain == 1
+    aside = set_aside(files, blocks, counts).to_pydict()
+    assert dict(zip(aside["line"], aside["text"], strict=True)) == MALFORMED
+
+
+@pytest.mark.ray
+def test_recipe_without_items_reads_none(ray_cluster: object, tmp_path: Path) -> None:
+    path = write_toy(tmp_path)
+    values = {
+        "name": "bare",
+        "domains": ["a"],
+        "interactions": [{"path": "a.tsv", "domain": "a", "columns": {"user": "who", "item": "what"}}],
+        "split": {"by": "line"},
+    }
+    files = find_files(path, build(Recipe, values), ITEMS, 2_000)
+    blocks = read_files(files)
+    assert blocks == []
+    counts = tally(blocks, 0, 1)
+    assert set_aside(files, blocks, counts).num_rows == 0
+    assert summarise_files(files, counts) == ()
+
+
+@pytest.mark.ray
+def test_results_are_collected_in_order(ray_cluster: object) -> None:
+    heard: list[tuple[str, int, int]] = []
+    refs = [ray.put(number) for number in range(3)]
+    assert collect(refs, "toy", lambda *told: heard.append(told)) == [0, 1, 2]
+    assert heard == [("toy", done, 3) for done in range(4)]
