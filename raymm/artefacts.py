@@ -83,8 +83,10 @@ def writing(
         The folder to write into, and a dict for the manifest's facts.
 
     Raises:
-        ArtefactError: Something stands at `folder` and `replace` is off.
+        ArtefactError: A file stands at `folder`, or a folder with content does and `replace` is off.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ArtefactError("a file", "a new or empty folder", str(folder), "choose another path")
     if folder.exists() and any(folder.iterdir()) and not replace:
         raise ArtefactError("a folder with content", "a new or empty folder", str(folder), "choose another, or --force")
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
@@ -116,7 +118,9 @@ def read_manifest(folder: Path, kind: str, schema: int) -> Manifest:
     try:
         values = json.loads(path.read_text())
         manifest = Manifest(**{field.name: values[field.name] for field in dataclasses.fields(Manifest)})
-    except (ValueError, KeyError, TypeError) as error:
+        if not all(isinstance(values[name], dict) for name in ("inputs", "settings", "facts", "files")):
+            raise TypeError("a table is something else")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtefactError(f"a damaged manifest ({error})", f"a {kind} folder", str(path), remedy) from error
     if (manifest.kind, manifest.schema) != (kind, schema):
         raise ArtefactError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import json
@@ -126,7 +127,7 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
     Raises:
         ConfigError: An assignment without `=`, or one that goes through a value that is no table.
     """
-    result: dict[str, Any] = json.loads(json.dumps(values))
+    result = copy.deepcopy(dict(values))
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
@@ -150,7 +151,8 @@ def describe(kind: type, prefix: str = "") -> list[tuple[str, str, str]]:
         if dataclasses.is_dataclass(hint):
             rows.extend(describe(typing.cast(type, hint), f"{prefix}{field.name}."))
             continue
-        default = "(required)" if field.default is dataclasses.MISSING else json.dumps(field.default)
+        made = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        default = "(required)" if made is dataclasses.MISSING else json.dumps(made)
         words = [field.metadata.get("help", "")]
         if field.metadata.get("unit"):
             words.append(f"[{field.metadata['unit']}]")
