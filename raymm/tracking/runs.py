@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -178,7 +180,8 @@ class Run:
             case "status" if record["value"] == "RUNNING":
                 client.update_run(run_id, status="RUNNING")
             case "status":
-                client.set_terminated(run_id, record["value"], end_time=record["time_ms"])
+                with contextlib.redirect_stdout(io.StringIO()):  # it prints the server's address, password included
+                    client.set_terminated(run_id, record["value"], end_time=record["time_ms"])
             case unknown:
                 raise TrackingError(f"a record {unknown!r}", "one that this version of raymm wrote", str(self._folder))
 

@@ -75,8 +75,8 @@ class Tracking:
     def reach(self, doing: str, action: Callable[[MlflowClient], T]) -> T:
         """Let `action` use the store, and turn whatever goes wrong there into a `TrackingError`.
 
-        A server that does not answer is noticed within `probe_timeout_s` and not tried again for `retry_after_s`:
-        MLflow's own retries would hold up the caller for minutes each time.
+        A server that does not answer is noticed within `probe_timeout_s`, and neither such a one nor one that failed
+        slowly is tried again for `retry_after_s`: MLflow's own retries would hold up the caller for minutes each time.
 
         Args:
             doing: What is being done, for the message.
@@ -88,16 +88,19 @@ class Tracking:
         now = self.clock()
         if self._failed_at is not None and now - self._failed_at < self.config.retry_after_s:
             raise self._error(doing, f"{self._failure} ({now - self._failed_at:.0f} s ago)")
+        answers = False
         try:
             _probe(self._uri, self.config.probe_timeout_s)
+            answers = True
             if self._client is None:
                 self._client = self._connect()
             with quiet():
                 result = action(self._client)
         except _FAILURES as error:
-            if not isinstance(error, MlflowException) or error.get_http_status_code() >= 500:
-                self._failed_at, self._failure = now, self.scrub(str(error))
-            raise self._error(doing, self.scrub(str(error))) from None  # the cause's text may hold the credentials
+            reason = self.scrub(str(error))
+            if not answers or self.clock() - now > self.config.probe_timeout_s:
+                self._failed_at, self._failure = now, reason
+            raise self._error(doing, reason) from None  # the cause's text may hold the credentials
         self._failed_at = None
         return result
 

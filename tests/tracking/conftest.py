@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from raymm.data.prepared import PreparedSet
+from raymm.tracking.registry import RegisteredModel, register
+from raymm.tracking.runs import start_or_resume_run
 from raymm.tracking.store import Tracking, open_tracking
+from tests.tracking.toys import write_prepared, write_run
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +22,26 @@ def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tracking(store_folder: Path) -> Tracking:
     return open_tracking(None, store_folder)
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A finished run, registered as `raymm-toy@champion`."""
+
+    prepared: PreparedSet
+    run_folder: Path
+    run_id: str
+    model: RegisteredModel
+
+
+@pytest.fixture(scope="session")
+def toy(tracking: Tracking, tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    folder = tmp_path_factory.mktemp("toy")
+    prepared = write_prepared(folder / "prepared")
+    run_folder = write_run(folder / "run", prepared)
+    run = start_or_resume_run(tracking, folder / "tracking", "toy")
+    run.log_params({"seed": 0})
+    run.finish()
+    metrics = {"test.arts.ndcg@10": 0.25, "test.office.hr@10": 0.5}
+    model = register(tracking, run.run_id, run_folder, prepared.folder, "raymm-toy", "champion", metrics)
+    return Toy(prepared, run_folder, run.run_id, model)

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +19,12 @@ from mlflow.entities import Run as StoredRun
 
 from raymm.errors import TrackingError
 from raymm.tracking.identity import STATE, read_identity, write_identity
+from raymm.tracking.registry import find, pull, register
 from raymm.tracking.runs import SPOOL, Run, open_run, start_or_resume_run
+from raymm.tracking.served import read_served
 from raymm.tracking.store import Tracking, TrackingConfig, open_tracking
 from tests.tracking.test_store import free_port
+from tests.tracking.toys import write_prepared, write_run
 
 SETTINGS = {"model": {"name": "sieoug", "layers": 2}, "train": {"epochs": 10, "note": "n" * 900}}
 
@@ -132,6 +143,16 @@ def test_a_crash_between_sending_and_noting_it_repeats_nothing(tracking: Trackin
     assert again.waiting == 1
     again.flush()
     assert history(tracking, run.run_id, "loss") == [(3, 0.5)]
+
+
+def test_after_a_failure_the_store_is_asked_what_had_arrived(tracking: Tracking, tmp_path: Path) -> None:
+    run = start_or_resume_run(tracking, tmp_path, "half arrived")
+    run.log_epoch({"loss": 1.0}, step=0)
+    tracking.reach("", lambda client: client.log_metric(run.run_id, "loss", 0.5, step=1))  # its answer was lost
+    run._spool.append({"op": "artefact", "path": str(tmp_path / "gone"), "into": ""})
+    run.log_epoch({"loss": 0.5}, step=1)
+    assert run.waiting == 1
+    assert history(tracking, run.run_id, "loss") == [(0, 1.0), (1, 0.5)]
 
 
 def test_training_goes_on_without_a_server_and_what_it_missed_is_sent_later(tracking: Tracking, tmp_path: Path) -> None:
@@ -257,6 +278,7 @@ def test_another_experiment_has_a_run_of_its_own(tracking: Tracking, store_folde
     assert again.problem is None
 
 
+@pytest.mark.slow
 def test_a_moved_store_is_the_same_store(tmp_path: Path) -> None:
     first = open_tracking(None, tmp_path / "here")
     run = start_or_resume_run(first, tmp_path / "here" / "run", "moved")
@@ -264,3 +286,70 @@ def test_a_moved_store_is_the_same_store(tmp_path: Path) -> None:
     again = start_or_resume_run(open_tracking(None, tmp_path / "there"), tmp_path / "there" / "run", "moved")
     assert again.run_id == run.run_id
     assert again.problem is None
+
+
+@contextmanager
+def mlflow_server(folder: Path, port: int) -> Iterator[None]:
+    """Run a real MLflow server whose data stay in `folder`."""
+    folder.mkdir(exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")),
+    ]
+    with (folder / "log").open("a") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    try:
+        for _ in range(600):
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+                break
+            time.sleep(0.2)
+        yield
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+@pytest.mark.slow
+def test_a_server_may_come_late_go_and_come_back(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    address = f"http://anna:s3cret@127.0.0.1:{port}"  # this server asks for no password; ours must not be shown
+    tracking = open_tracking(address, tmp_path, TrackingConfig(retry_after_s=0.0))
+    run = start_or_resume_run(tracking, tmp_path / "run", "patient")
+    run.log_epoch({"loss": 1.0}, step=0)
+    assert run.waiting == 2
+    with mlflow_server(tmp_path / "server", port):
+        run.log_epoch({"loss": 0.5}, step=1)
+        assert (run.problem, run.waiting) == (None, 0)
+        assert history(tracking, run.run_id, "loss") == [(0, 1.0), (1, 0.5)]
+    run.log_epoch({"loss": 0.25}, step=2)
+    assert run.waiting == 1
+    with mlflow_server(tmp_path / "server", port):
+        again = start_or_resume_run(tracking, tmp_path / "run", "patient")
+        again.finish()
+        assert (again.problem, again.waiting) == (None, 0)
+        assert again.run_id == run.run_id
+        assert history(tracking, run.run_id, "loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
+        assert count_runs(tracking, "patient") == 1
+
+        prepared = write_prepared(tmp_path / "prepared")
+        folder = write_run(tmp_path / "finished", prepared)
+        model = register(tracking, run.run_id, folder, prepared.folder, "raymm-http", "champion", {"hr@10": 0.5})
+        assert find(tracking, "raymm-http", "champion") == model
+        assert [domain.name for domain in read_served(pull(tracking, model, tmp_path / "pulled"))] == ["arts", "office"]
+    printed = capfd.readouterr()
+    assert "s3cret" not in printed.out + printed.err
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_share_one_new_store(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from raymm.tracking.store import open_tracking;"
+        "from raymm.tracking.runs import start_or_resume_run;"
+        "folder = Path(sys.argv[1]); run = start_or_resume_run(open_tracking(None, folder), folder / sys.argv[2], 'a');"
+        "sys.exit(str(run.problem) if run.problem else 0)"
+    )
+    commands = [[sys.executable, "-c", code, str(tmp_path / "runs"), str(number)] for number in range(3)]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in commands]
+    said = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    assert count_runs(open_tracking(None, tmp_path / "runs"), "a") == 3
