@@ -79,9 +79,9 @@ def _listed(problem: Problem, partition: Partition | None, g: torch.Tensor, k: i
     weights = torch.zeros(n, k, dtype=torch.float32, device=right.device)
     effective = torch.ones(n, dtype=torch.float32, device=right.device)
     tasks: Sequence[Task] = [Task(0, n)] if partition is None else partition.tasks()
+    every = torch.arange(len(right), device=right.device)
     for task in tasks:
-        some = task.columns
-        points, own = (right, bias) if some is None else (right[some], bias[some])
+        points, own, some = task.of(right), task.of(bias), task.of(every)
         count = min(k, len(points))
         for start in range(task.start, task.stop, _ROWS):
             rows = slice(start, min(start + _ROWS, task.stop))
@@ -91,7 +91,7 @@ def _listed(problem: Problem, partition: Partition | None, g: torch.Tensor, k: i
             sums = kernel.sum(dim=1)
             best, where = torch.topk(kernel, count, dim=1)
             weights[rows, :count] = (best / sums[:, None]).float()
-            targets[rows, :count] = where if some is None else some[where]
+            targets[rows, :count] = some[where]
             effective[rows] = (sums.log() - scores.mul_(kernel).sum(dim=1) / sums).exp().float()
     mass = problem.a if problem.balanced else torch.zeros_like(problem.a)
     return Partners(targets, weights, mass, weights.sum(dim=1), effective)

@@ -77,11 +77,17 @@ def share_of_pairs(kept: torch.Tensor, rows: Cells, columns: Cells) -> float:
 
 def tasks_of(kept: torch.Tensor, rows: Cells, columns: Cells) -> list[Task]:
     """Turn kept blocks into one task per row cell; rows and columns are positions in the order of the cells."""
-    edges = rows.edges.tolist()
-    return [
-        Task(edges[cell], edges[cell + 1], torch.nonzero(kept[cell][columns.of_position])[:, 0])
-        for cell in range(rows.count)
-    ]
+    edges, borders = rows.edges.tolist(), columns.edges.tolist()
+    tasks = []
+    for cell, chosen in enumerate(kept.tolist()):
+        runs: list[tuple[int, int]] = []
+        for number, wanted in enumerate(chosen):
+            if wanted and runs and runs[-1][1] == borders[number]:
+                runs[-1] = (runs[-1][0], borders[number + 1])
+            elif wanted:
+                runs.append((borders[number], borders[number + 1]))
+        tasks.append(Task(edges[cell], edges[cell + 1], tuple(runs)))
+    return tasks
 
 
 def whole_tasks(rows: Cells) -> list[Task]:
@@ -90,9 +96,9 @@ def whole_tasks(rows: Cells) -> list[Task]:
     return [Task(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
 
 
-def shared_out(tasks: Sequence[Task], workers: int) -> list[range]:
-    """Cut the tasks into consecutive runs of about equal numbers of pairs, at most one a worker."""
-    pairs = [(task.stop - task.start) * (1 if task.columns is None else len(task.columns)) for task in tasks]
+def shared_out(tasks: Sequence[Task], m: int, workers: int) -> list[range]:
+    """Cut the tasks into consecutive runs of about equal numbers of pairs, at most one a worker, for m columns."""
+    pairs = [(task.stop - task.start) * task.width(m) for task in tasks]
     total, done, first = sum(pairs), 0, 0
     runs: list[range] = []
     for number, size in enumerate(pairs):

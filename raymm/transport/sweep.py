@@ -24,12 +24,21 @@ class Task:
     Attributes:
         start: First row.
         stop: One past the last row.
-        columns: (k,) int64 ascending, or None for all columns.
+        runs: Half-open runs of columns, ascending, or None for all columns. Runs keep a task small: it travels, and
+            there is one for each of a thousand cells.
     """
 
     start: int
     stop: int
-    columns: torch.Tensor | None = None
+    runs: tuple[tuple[int, int], ...] | None = None
+
+    def of(self, columns: torch.Tensor) -> torch.Tensor:
+        """Return the entries (or rows) of something (m, ...) that belong to the task's columns."""
+        return columns if self.runs is None else torch.cat([columns[start:stop] for start, stop in self.runs])
+
+    def width(self, m: int) -> int:
+        """Return the number of the task's columns, of m in all."""
+        return m if self.runs is None else sum(stop - start for start, stop in self.runs)
 
 
 class RowSweep(Protocol):
@@ -91,13 +100,13 @@ class LocalSweep:
     def columns(self, g: torch.Tensor) -> torch.Tensor:
         """Renew f by the soft c-transform of g; return the column sums (m,) float64."""
         total = torch.zeros_like(g)
-        self._pass(g, total, None, 0)
+        self._pass(g, total)
         return total
 
     def grouped(self, g: torch.Tensor, groups: torch.Tensor, n_groups: int) -> torch.Tensor:
         """Renew f and return the plan's mass by task and by group of columns: (tasks, n_groups) float64."""
         total = torch.zeros(len(self._tasks), n_groups, dtype=torch.float64, device=g.device)
-        self._pass(g, total, groups, n_groups)
+        self._pass(g, total, groups)
         return total
 
     def masses(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,7 +114,7 @@ class LocalSweep:
         shift, rows, total = self._load(g), torch.zeros_like(self._f), torch.zeros_like(g)
         weights = self._a * torch.exp((self._f - shift) / self._epsilon)
         for task in self._tasks:
-            right = self._right_of(task)
+            right = task.of(self._right)
             sums = torch.zeros(len(right), dtype=torch.float64, device=g.device)
             for start, stop in self._blocks(task, len(right)):
                 kernel = self._scores(start, stop, right).exp_()
@@ -121,22 +130,21 @@ class LocalSweep:
     def retask(self, tasks: Sequence[Task]) -> None:
         """Let the rows see other columns from now on; f stays."""
         self._tasks = list(tasks)
-        if len(self._cost.bonus_rows) and any(task.columns is not None for task in self._tasks):
+        if len(self._cost.bonus_rows) and any(task.runs is not None for task in self._tasks):
             raise SolverError("a soft mask with partial columns", "a hard mask", "partitioned transport")
 
-    def _pass(self, g: torch.Tensor, total: torch.Tensor, groups: torch.Tensor | None, n_groups: int) -> None:
+    def _pass(self, g: torch.Tensor, total: torch.Tensor, groups: torch.Tensor | None = None) -> None:
         shift = self._load(g)
         new = torch.empty_like(self._f)
         for number, task in enumerate(self._tasks):
-            right = self._right_of(task)
+            right = task.of(self._right)
             sums = torch.zeros(len(right), dtype=torch.float64, device=g.device)
             for start, stop in self._blocks(task, len(right)):
                 self._block(start, stop, right, shift, new, sums)
             if groups is None:
                 _add(total, task, sums)
             else:
-                own = groups if task.columns is None else groups[task.columns]
-                total[number] = torch.zeros(n_groups, dtype=torch.float64, device=g.device).index_add_(0, own, sums)
+                total[number].index_add_(0, task.of(groups), sums)
         self._f, self._fresh = new, False
 
     def _block(
@@ -169,9 +177,6 @@ class LocalSweep:
         self._left[:, -1] = ((self._f - cost.source_offset) / epsilon).to(self._left.dtype)
         return self._left[:, -1].double() * epsilon + cost.source_offset
 
-    def _right_of(self, task: Task) -> torch.Tensor:
-        return self._right if task.columns is None else self._right[task.columns]
-
     def _blocks(self, task: Task, width: int) -> list[tuple[int, int]]:
         most = _CPU_ROWS if self._left.device.type == "cpu" else max(_CPU_ROWS, _GPU_ENTRIES // max(1, width))
         count = max(1, -(-(task.stop - task.start) // most))
@@ -193,7 +198,10 @@ class LocalSweep:
 
 
 def _add(total: torch.Tensor, task: Task, sums: torch.Tensor) -> None:
-    if task.columns is None:
+    if task.runs is None:
         total += sums
-    else:
-        total.index_add_(0, task.columns, sums)
+        return
+    done = 0
+    for start, stop in task.runs:
+        total[start:stop] += sums[done : done + stop - start]
+        done += stop - start
