@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raymm.errors import ConfigError
+from raymm.models.gume import model as gume
 from raymm.models.sieoug import config as sieoug
 from raymm.models.sieoug.model import Sieoug
 from raymm.models.sieoug.structure import build_structure
@@ -18,6 +19,7 @@ _SPECS = (
         structure=build_structure,
         build=Sieoug,
     ),
+    gume.SPEC,
 )
 
 MODELS = {spec.name: spec for spec in _SPECS}
