@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
+
 from raymm.data.recipe import Layout
 from raymm.errors import DataError
 
@@ -132,6 +134,36 @@ def cut_fields(line: str, layout: Layout) -> list[str] | str:
         return next(csv.reader([line], delimiter=layout.delimiter, quotechar=layout.quote, strict=True))
     except csv.Error as error:
         return f"quotes do not match: {error}"
+
+
+def cut_lines(texts: Sequence[str], layout: Layout, n_fields: int) -> tuple[list[np.ndarray], dict[int, str]]:
+    """Cut lines into columns; regular lines, nearly all of them, go together as one long line.
+
+    Args:
+        texts: n lines.
+        layout: How they are cut.
+        n_fields: Fields that a line must have.
+
+    Returns:
+        `n_fields` columns of (n,) strings, and of each line that has not as many fields its place and the reason; its
+        fields are empty.
+    """
+    delimiter, quote = layout.delimiter, layout.quote
+    blank = delimiter * (n_fields - 1)
+    regular = [text.count(delimiter) == n_fields - 1 and not (quote and quote in text) for text in texts]
+    flat = delimiter.join(text if fits else blank for text, fits in zip(texts, regular, strict=True)).split(delimiter)
+    columns = [np.array(flat[column : len(texts) * n_fields : n_fields], dtype=object) for column in range(n_fields)]
+    reasons = {}
+    for row in (row for row, fits in enumerate(regular) if not fits):
+        fields = cut_fields(texts[row], layout)
+        if isinstance(fields, str):
+            reasons[row] = fields
+        elif len(fields) != n_fields:
+            reasons[row] = f"{len(fields)} fields where the header has {n_fields}"
+        else:
+            for column, field in zip(columns, fields, strict=True):
+                column[row] = field
+    return columns, reasons
 
 
 def unreadable(path: str, reason: str) -> DataError:

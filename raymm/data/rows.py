@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raymm.data.raw import Lines, cut_fields
+from raymm.data.raw import Lines, cut_lines
 from raymm.data.recipe import InteractionSource, ItemSource, Layout, Recipe
 
 LONGEST_TEXT = 500  # characters of a malformed line that are kept to show it
@@ -140,25 +140,19 @@ class _Sheet:
 
     def __init__(self, lines: Lines, layout: Layout, names: Sequence[str], header: bool) -> None:
         skipped = 1 if header and lines.first == 0 else 0
-        places, fields, reasons = [], [], []
-        for place, text in enumerate(lines.texts[skipped:], skipped):
-            if not text:
-                continue
-            cut = cut_fields(text, layout)
-            reason = "bytes that the encoding does not have" if place in lines.undecodable else ""
-            if isinstance(cut, str):
-                reason = reason or cut
-            elif len(cut) != len(names):
-                reason = reason or f"{len(cut)} fields where the header has {len(names)}"
-            places.append(place)
-            fields.append([""] * len(names) if reason else cut)
-            reasons.append(reason)
-        by_column = zip(*fields, strict=True) if fields else ((),) * len(names)
-        self._columns = {name: np.array(column, dtype=object) for name, column in zip(names, by_column, strict=True)}
-        self._reasons = np.array(reasons, dtype=object)
-        self._fates = np.where(self._reasons != "", int(Fate.MALFORMED), int(Fate.TAKEN)).astype(np.int8)
+        places = [place for place, text in enumerate(lines.texts) if text and place >= skipped]
+        texts = [lines.texts[place] for place in places]
+        columns, irregular = cut_lines(texts, layout, len(names))
+        self._columns = dict(zip(names, columns, strict=True))
+        self._reasons = np.full(len(texts), "", dtype=object)
+        self._fates = np.full(len(texts), int(Fate.TAKEN), dtype=np.int8)
         self._lines = np.array(places, dtype=np.int64) + lines.first
-        self._texts = np.array([lines.texts[place] for place in places], dtype=object)
+        self._texts = texts
+        undecodable = np.isin(places, list(lines.undecodable))
+        self.refuse(undecodable, "bytes that the encoding does not have")
+        for row, reason in irregular.items():
+            if self._fates[row] == Fate.TAKEN:
+                self._reasons[row], self._fates[row] = reason, int(Fate.MALFORMED)
 
     def __len__(self) -> int:
         return len(self._lines)

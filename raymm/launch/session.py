@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import ray
 from ray.data import DataContext
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from raymm.errors import ClusterError, RaymmError
 
@@ -79,21 +79,14 @@ def _joined(address: str | None) -> bool:
         _knock(address)
     try:
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
-        if address is None:
+    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        if address is None and "Could not find any running Ray instance" in str(error):
             return False
         raise ClusterError(
-            f"no cluster answers: {error}",
-            "a running Ray cluster",
-            address,
-            "start one by `ray start --head`, or leave the address out to start a local one",
-        ) from error
-    except (ValueError, RuntimeError) as error:
-        raise ClusterError(
-            f"the cluster cannot be joined: {error}",
-            "a cluster of the same Ray and Python that takes this process's token",
-            address or "auto",
-            "compare `ray --version` on both sides, and RAY_AUTH_MODE with the token of the cluster",
+            f"the cluster cannot be joined: {str(error).splitlines()[0]}",
+            "a running cluster of the same Ray and Python that takes this process's token",
+            address or "the cluster that RAY_ADDRESS or `ray start` named",
+            "check that it runs, compare RAY_AUTH_MODE and the token on both sides; `local` starts one here instead",
         ) from error
     return True
 

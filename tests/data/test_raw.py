@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raymm.data.raw import Piece, count_lines, cut_fields, cut_into_pieces, read_lines, read_names
+from raymm.data.raw import Piece, count_lines, cut_fields, cut_into_pieces, cut_lines, read_lines, read_names
 from raymm.data.recipe import Layout
 from raymm.errors import DataError
 
@@ -82,3 +82,19 @@ def test_quotes_are_characters_unless_the_layout_says_otherwise() -> None:
     assert cut_fields('"a,b","say ""hi"""', Layout(delimiter=",", quote='"')) == ["a,b", 'say "hi"']
     assert "quotes do not match" in cut_fields('"a,b', Layout(delimiter=",", quote='"'))
     assert cut_fields("a b", Layout(delimiter=",")) == ["a b"]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_lines_cut_together_equal_lines_cut_alone(quote: str) -> None:
+    layout = Layout(delimiter=",", quote=quote)
+    texts = ["a,b,c", ",,", '"x,y",z,"q"', "a,b", 'open,"quote,', "a,b,c,d", "", 'u,"v",w', "last,one,here"]
+    columns, reasons = cut_lines(texts, layout, 3)
+    alone = [cut_fields(text, layout) for text in texts]
+    fits = [isinstance(fields, list) and len(fields) == 3 for fields in alone]
+    assert sum(fits) == 5
+    assert fits[2] == bool(quote)
+    assert set(reasons) == {row for row, fit in enumerate(fits) if not fit}
+    for row, fields in enumerate(alone):
+        assert [column[row] for column in columns] == (fields if fits[row] else ["", "", ""])
+    assert [len(column) for column in cut_lines([], layout, 2)[0]] == [0, 0]
+    assert cut_lines(["one", "a,b"], layout, 1)[0][0].tolist() == ["one", ""]

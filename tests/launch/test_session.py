@@ -38,6 +38,33 @@ def test_errors_of_workers_come_out_as_they_were_raised(ray_cluster: Session, tm
         ray.get(ray.remote(os.path.getsize).remote(str(tmp_path / "nothing")))
 
 
+def test_another_process_joins_by_address_or_by_what_ray_finds(ray_cluster: Session) -> None:
+    code = "import sys; from raymm.launch.session import connect; print(connect(*sys.argv[1:]))"
+    expected = Session(ray_cluster.address, False, 1, ray_cluster.cpus, ray_cluster.gpus)
+    for arguments, found in (([ray_cluster.address], {}), ([], {"RAY_ADDRESS": ray_cluster.address})):
+        told = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env={**os.environ, **found},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        assert (told.stdout, told.stderr) == (f"{expected}\n", "")
+
+
+@pytest.mark.slow  # Ray tries for twenty seconds
+def test_cluster_that_refuses_the_token_is_an_error_and_no_reason_to_start_another(ray_cluster: Session) -> None:
+    code = "from raymm.launch.session import connect; connect()"
+    wrong = {"RAY_ADDRESS": ray_cluster.address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **wrong}, capture_output=True, text=True, timeout=120
+    )
+    assert told.returncode != 0
+    assert "raymm.errors.ClusterError" in told.stderr
+    assert "compare RAY_AUTH_MODE and the token" in told.stderr
+
+
 def test_wrong_addresses_are_named_at_once() -> None:
     code = """
 from raymm.errors import ClusterError
