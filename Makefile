@@ -10,8 +10,9 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 VENV_PATH := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
-# DeepSpeed calls ninja by name, so the environment's programs come first on the path.
-WITH_VENV = PATH="$(VENV_PATH)/bin:$$PATH" VIRTUAL_ENV="$(VENV_PATH)"
+# DeepSpeed calls ninja by name, so the environment's programs come first on the path; what it compiles stays in the
+# environment, as two clones that share a cache would compile anew in turns.
+WITH_VENV = PATH="$(VENV_PATH)/bin:$$PATH" VIRTUAL_ENV="$(VENV_PATH)" TORCH_EXTENSIONS_DIR="$(VENV_PATH)/torch_extensions"
 # What the commands run with on top of their defaults: make train ARGS="--set train.epochs=5"
 ARGS ?=
 
@@ -43,10 +44,12 @@ test-gpu: $(STAMP)  ## Run the tests that need a CUDA device
 
 lint: $(STAMP)  ## Check style, formatting, types and the layers
 	@export $(WITH_VENV)
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(PY) -m mypy
-	$(VENV)/bin/lint-imports --no-logo
+	failed=
+	$(PY) -m ruff check . || failed+=' ruff check,'
+	$(PY) -m ruff format --check . || failed+=' ruff format,'
+	$(PY) -m mypy || failed+=' mypy,'
+	$(VENV)/bin/lint-imports --no-logo || failed+=' lint-imports,'
+	[[ -z $$failed ]] || { echo "make lint: failed:$${failed%,}" >&2; exit 1; }
 
 format: $(STAMP)  ## Mend style and formatting where a tool can
 	@$(PY) -m ruff check --fix .
@@ -117,11 +120,14 @@ $(STAMP): requirements.lock pyproject.toml
 	log=$(VENV)/deepspeed_build.log
 	echo "[4/4] compiling DeepSpeed's communication operator: half a minute or more, kept for later runs"
 	build='from deepspeed.accelerator import get_accelerator as a; b = a().create_op_builder("ShareMemCommBuilder"); b and b.load()'
+	rm -f $(VENV)/torch_extensions/*/*/lock  # left by a build that was killed: the next one would wait for it for ever
 	status=0
-	timeout 600 $(PY) -c "$$build" >"$$log" 2>&1 </dev/null || status=$$?
-	[[ $$status != 124 ]] || fail "found no end after 10 minutes, expected half a minute: $$log" \
-	  'a build that was killed leaves a lock behind; remove ~/.cache/torch_extensions and repeat the command'
+	timeout 1200 $(PY) -c "$$build" >"$$log" 2>&1 </dev/null || status=$$?
+	[[ $$status != 124 ]] || fail "found no end of the compilation after 20 minutes, expected half a minute" \
+	  "see $$log; is the machine short of memory? Then repeat the command when less runs on it"
 	[[ $$status == 0 ]] || { tail -n 8 "$$log" >&2; fail "the compiler failed; the end of $$log stands above"; }
+	grep -q TORCH_EXTENSIONS_DIR $(VENV)/bin/activate \
+	  || echo 'export TORCH_EXTENSIONS_DIR="$$VIRTUAL_ENV/torch_extensions"  # what `make install` compiled' >>$(VENV)/bin/activate
 	echo "      done in $$SECONDS s"
 	echo '$(CURDIR)' >$(STAMP)
 
