@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import difflib
 import json
+import math
 import tomllib
 import types
 import typing
@@ -215,6 +216,8 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
 def _range_problems(config: Any, field: dataclasses.Field[Any]) -> list[str]:
     value = getattr(config, field.name)
     numbers = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+        return [f"{field.name}: found {value!r}, expected a finite number"]
     return [
         f"{field.name}: found {value!r}, expected {_LIMITS[name][1]} {limit:g}"
         for name, limit in field.metadata.get("limits", {}).items()
@@ -240,4 +243,4 @@ def _toml_value(text: str) -> Any:
 
 
 def _error(problems: list[str], where: str) -> ConfigError:
-    return ConfigError("\n".join(problems), "", where, "mend these settings; `--help` lists all of them")
+    return ConfigError("\n".join(problems), "", where, "mend these settings; `raymm settings MODEL` lists those of a model")

@@ -49,34 +49,31 @@ def positives_of(data: TrainData) -> tuple[Positives, ...]:
 def planted_domains(
     shared: float, seed: int, n_users: int = 300, n_items: int = 120
 ) -> tuple[TrainData, TrainData, tuple[Holdout, ...]]:
-    """Two domains with one latent space; users of the second have one interaction each in it.
+    """Two domains with one latent space; users have 20 interactions in the first and 2 in the second.
 
     Everybody is active in both domains. Returns data with a share of the true pairs known, data with as many pairs of
     which each is wrong, and what to find.
     """
     generator = np.random.default_rng(seed)
-    taste = generator.normal(size=(n_users, 6))
+    taste = _unit(generator.normal(size=(n_users, 5)))
     domains, holdouts, order = [], [], generator.permutation(n_users)
-    for place, per_user in enumerate((12, 1)):
-        items = generator.normal(size=(n_items, 6))
+    for place, per_user in enumerate((20, 2)):
+        items = _unit(generator.normal(size=(n_items, 5)))  # of one length, so that none is popular
         people = taste if place == 0 else taste[order]
-        noisy = 1.5 * people @ items.T + generator.gumbel(size=(n_users, n_items))
-        chosen = np.argsort(-noisy, axis=1)[:, : per_user + 1]
-        chosen = generator.permuted(chosen, axis=1)
-        domains.append(
-            Domain(
-                f"domain{place}",
-                _ones(chosen[:, 1:], n_items),
-                {"a": _described(items, generator), "b": _described(items, generator)},
-            )
-        )
-        holdouts.append(
-            Holdout(f"domain{place}", np.arange(n_users), _ones(chosen[:, :1], n_items), _ones(chosen[:, 1:], n_items))
-        )
+        noisy = 8 * people @ items.T + generator.gumbel(size=(n_users, n_items))
+        chosen = generator.permuted(np.argsort(-noisy, axis=1)[:, : per_user + 1], axis=1)
+        features = {"a": _described(items, generator), "b": _described(items, generator)}
+        known, found = _ones(chosen[:, 1:], n_items), _ones(chosen[:, :1], n_items)
+        domains.append(Domain(f"domain{place}", known, features))
+        holdouts.append(Holdout(f"domain{place}", np.arange(n_users), found, known))
     true = np.column_stack([order, np.arange(n_users)])
     known = true[generator.permutation(n_users)[: round(shared * n_users)]]
     wrong = np.column_stack([np.roll(known[:, 0], 1), known[:, 1]])
     return TrainData(tuple(domains), known, "true"), TrainData(tuple(domains), wrong, "wrong"), tuple(holdouts)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def _kinds(kinds: np.ndarray, generator: np.random.Generator) -> np.ndarray:

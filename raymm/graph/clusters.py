@@ -56,7 +56,10 @@ def seeded_labels(points: np.ndarray, n_clusters: int, generator: np.random.Gene
     """
     if n_clusters > len(points):
         raise DataError(
-            f"{n_clusters} clusters of {len(points)} items", "at most as many clusters as items", "clusters"
+            f"{n_clusters} clusters of {len(points)} items",
+            "at most as many clusters as items",
+            "clusters",
+            "lower the setting `clusters`",
         )
     squares = np.einsum("nf,nf->n", points, points, dtype=np.float64)
     nearest = np.full(len(points), np.inf)

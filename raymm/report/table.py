@@ -7,12 +7,11 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from raymm.evaluation.compare import Comparison
-from raymm.report.record import DomainFacts, RunRecord, named
+from raymm.report.record import DomainResult, RunRecord, named
 
 _COLORS = {"better": "green", "worse": "red", "open": "yellow"}
 
@@ -29,50 +28,39 @@ def summary_table(record: RunRecord, report: Path | None, model_uri: str, next_c
     Returns:
         Something that a rich console prints. Names that come from data are shown as they are, without markup.
     """
-    parts: list[RenderableType] = [_metrics(record)]
+    heading = Text.assemble(
+        ("test set", "bold"), f"  {_plain(record.model)} beside {_plain(record.baseline)}, run {_plain(record.name)}"
+    )
+    parts: list[RenderableType] = [heading, *(_metrics(record, result) for result in record.domains)]
     parts.extend(Text(f"  ! {_plain(warning)}", style="yellow") for warning in record.warnings)
-    places = Table.grid(padding=(0, 2))
     rows = (("report", "" if report is None else str(report)), ("model", model_uri), ("next", next_command))
     for label, text in rows:
         if text:
-            places.add_row(Text(label, style="dim"), Text(_plain(text), style="bold" if label == "next" else ""))
-    if places.row_count:
-        parts.append(Padding(places, (1, 0, 0, 1)))
+            parts.append(Text.assemble((f" {label:7}", "dim"), (_plain(text), "bold" if label == "next" else "")))
     return Group(*parts)
 
 
-def _metrics(record: RunRecord) -> Table:
+def _metrics(record: RunRecord, result: DomainResult) -> Table:
+    facts = result.facts
     title = Text.assemble(
-        ("test set", "bold"), f"  {_plain(record.model)} beside {_plain(record.baseline)}, run {_plain(record.name)}"
+        (_plain(facts.name), "bold"),
+        (f"  {facts.n_users:,} users, {facts.n_items:,} items, ", "dim"),
+        (f"{facts.n_interactions:,} training and {facts.n_held_out:,} test interactions", "dim"),
     )
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="")
-    table.add_column("domain", overflow="fold")
-    table.add_column("metric")
+    table.add_column("metric", min_width=10)
     for name in (record.model, record.baseline, "difference"):
         table.add_column(Text(_plain(name)), justify="right")
     table.add_column("95 % interval" if _common_level(record) else "interval", justify="right")
-    for result in record.domains:
-        for place, comparison in enumerate(result.comparisons):
-            table.add_row(
-                *_first_cell(result.facts, place),
-                Text(named(comparison.metric)),
-                f"{comparison.first:.4f}",
-                f"{comparison.second:.4f}",
-                _gain(comparison),
-                f"{comparison.interval[0]:+.4f} to {comparison.interval[1]:+.4f}",
-                end_section=place == len(result.comparisons) - 1,
-            )
+    for comparison in result.comparisons:
+        table.add_row(
+            Text(named(comparison.metric)),
+            f"{comparison.first:.4f}",
+            f"{comparison.second:.4f}",
+            _gain(comparison),
+            f"{comparison.interval[0]:+.4f} to {comparison.interval[1]:+.4f}",
+        )
     return table
-
-
-def _first_cell(facts: DomainFacts, place: int) -> tuple[Text]:
-    """Tell a domain's data beside its first lines."""
-    lines = (
-        Text(_plain(facts.name), style="bold"),
-        Text(f"{facts.n_users:,} users, {facts.n_items:,} items", style="dim"),
-        Text(f"{facts.n_interactions:,} training, {facts.n_held_out:,} test", style="dim"),
-    )
-    return (lines[place] if place < len(lines) else Text(""),)
 
 
 def _gain(comparison: Comparison) -> Text:

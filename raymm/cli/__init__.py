@@ -1,0 +1,1 @@
+"""The command line: verbs that read folders and write one new folder."""

@@ -1,0 +1,142 @@
+"""What can be typed after `raymm`, and its help."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import raymm
+from raymm.experiment import describe_experiment
+from raymm.models.registry import MODELS
+
+_EXAMPLES = """\
+examples:
+  raymm prepare raymm/data/samples/arts_office/recipe.toml --output prepared/arts_office
+  raymm train sieoug --data prepared/arts_office --name first
+  raymm train sieoug --data prepared/arts_office --preset paper --set train.loop.epochs=50
+  raymm evaluate runs/first
+  raymm register runs/first --name raymm-sieoug --alias champion
+  raymm settings sieoug
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the parser of all verbs."""
+    parser = argparse.ArgumentParser(
+        prog="raymm",
+        description="Train multi-modal and cross-domain recommendation models on Ray.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"raymm {raymm.__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _prepare(_verb(verbs, "prepare", "read, clean and split raw data, and compute features"))
+    _train(_verb(verbs, "train", "train a model on a prepared set"))
+    _evaluate(_verb(verbs, "evaluate", "rank the test set with a run, beside popularity, and write a report"))
+    _register(_verb(verbs, "register", "put an evaluated run into the MLflow model registry"))
+    _pipeline(_verb(verbs, "pipeline", "prepare, train, evaluate and register in one go"))
+    settings = _verb(verbs, "settings", "list every setting of a model's run, with default and meaning")
+    settings.add_argument("model", choices=sorted(MODELS))
+    return parser
+
+
+def settings_table(model: str) -> list[tuple[str, str, str]]:
+    """List name, default and meaning of every setting that `--set` takes."""
+    return describe_experiment(model)
+
+
+def _verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, words: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".", allow_abbrev=False)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", type=Path, help="TOML file that says where the data are and how to prepare them")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--force", action="store_true", help="replace what stands at --output")
+    _ray(parser)
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", choices=sorted(MODELS), help="which model")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared folder")
+    parser.add_argument("--name", help="name of the run; an interrupted run of this name goes on (default: by time)")
+    _experiment(parser)
+    _tracking(parser)
+    _ray(parser)
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="prepared folder, if it was moved since training")
+    parser.add_argument("--force", action="store_true", help="evaluate again, over an earlier report")
+    _tracking(parser)
+
+
+def _register(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="run folder, evaluated")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="prepared folder, if it was moved since training")
+    _model_name(parser)
+    _tracking(parser)
+
+
+def _pipeline(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", choices=sorted(MODELS), help="which model")
+    parser.add_argument("--recipe", type=Path, help="recipe to prepare (default: the bundled Arts and Office sample)")
+    parser.add_argument(
+        "--prepared",
+        type=Path,
+        metavar="DIR",
+        help="where the prepared set goes, or stands already (default: by recipe)",
+    )
+    parser.add_argument("--run-name", metavar="NAME", help="name of the run (default: by time)")
+    _model_name(parser)
+    _experiment(parser)
+    _tracking(parser)
+    _ray(parser)
+
+
+def _experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with what differs from the defaults")
+    parser.add_argument("--preset", help="named settings to start from (sieoug: default, paper)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one setting, for example train.loop.epochs=50; `raymm settings MODEL` lists all",
+    )
+    parser.add_argument("--workers", type=int, help="Ray Train workers, short for --set scale.workers=N")
+    parser.add_argument(
+        "--known-pairs",
+        choices=("drawn", "none", "true", "shuffled"),
+        default="drawn",
+        help="which shared users training knows: the recipe's draw, none, all of them (oracle), or wrong ones",
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of runs (default: runs)")
+
+
+def _model_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="name in the registry (default: raymm-MODEL)")
+    parser.add_argument("--alias", default="champion", help="alias that points at this version (default: champion)")
+
+
+def _tracking(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow server or database (default: MLFLOW_TRACKING_URI, else sqlite in --store)",
+    )
+    parser.add_argument(
+        "--store", type=Path, default=Path(), metavar="DIR", help="folder of the embedded store (default: here)"
+    )
+    parser.add_argument("--no-tracking", action="store_true", help="leave MLflow alone")
+
+
+def _ray(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--address",
+        help="Ray cluster: `local`, `auto` (one on this machine) or host:port (default: RAY_ADDRESS, else local)",
+    )

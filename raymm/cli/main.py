@@ -1,0 +1,173 @@
+"""The entry point: parse, call a verb, show what it did; errors fit one screen and the exit code is not zero."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from raymm import config
+from raymm.cli.arguments import make_parser, settings_table
+from raymm.cli.display import Display
+from raymm.errors import ConfigError, RaymmError
+from raymm.experiment import Experiment, build_experiment
+
+FAILED, INTERNAL, INTERRUPTED = 1, 70, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `raymm` with `arguments` (those of the process by default) and return the exit code.
+
+    0 all went well; 1 an error that a user can act on; 2 a wrong command line; 70 an error in raymm; 130 interrupted.
+    """
+    chosen = make_parser().parse_args(arguments)
+    # Ray's node warns of more processes than cores, which is how Ray Train works on a small machine.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker processes have been started on node")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    display, problems = Display(Console()), Display(Console(stderr=True))
+    try:
+        _VERBS[chosen.verb](chosen, display)
+    except RaymmError as error:
+        display.end()
+        if chosen.debug:
+            problems.console.print_exception()
+        problems.error(error)
+        return FAILED
+    except KeyboardInterrupt:
+        display.end()
+        problems.console.print("interrupted; a training goes on when it is started again with the same --name")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback unless asked for
+        display.end()
+        if chosen.debug:
+            problems.console.print_exception()
+        else:
+            words = str(error).strip().splitlines() or [""]
+            problems.console.print(f"[bold red]internal error[/] {type(error).__name__}: {words[-1]}", highlight=False)
+            problems.console.print("This is a fault of raymm; run again with --debug for the traceback, and report it.")
+        return INTERNAL
+    return 0
+
+
+def _prepare(chosen: Namespace, display: Display) -> None:
+    from raymm.verbs.prepare import prepare
+
+    display.step(f"Preparing {chosen.recipe}")
+    display.prepared(prepare(chosen.recipe, chosen.output, chosen.force, display.progress, _address_of(chosen)))
+
+
+def _train(chosen: Namespace, display: Display) -> None:
+    from raymm.verbs.train import TrainRequest, train
+
+    experiment = _experiment_of(chosen)
+    folder = chosen.runs / (chosen.name or _name_by_time(chosen.model))
+    display.step(f"Training {experiment.model} ({experiment.preset}) on {experiment.scale.workers} workers: {folder}")
+    loop = experiment.train.loop
+    request = TrainRequest(experiment, chosen.data, folder, chosen.known_pairs, _address_of(chosen))
+    written, run = train(
+        request, _tracking_of(chosen), lambda record: display.epoch(record, loop.epochs, loop.selection)
+    )
+    display.end()
+    if run is not None and run.problem is not None:
+        display.warn(f"MLflow was not reached: {run.problem.found}; {run.problem.remedy}")
+    display.console.print(f"run: {written.folder}\nnext: raymm evaluate {written.folder}", highlight=False)
+
+
+def _evaluate(chosen: Namespace, display: Display) -> None:
+    from raymm.report.table import summary_table
+    from raymm.verbs.evaluate import evaluate
+
+    display.step(f"Evaluating {chosen.run} on the test set")
+    found = evaluate(chosen.run, chosen.data, _tracking_of(chosen), display.progress, chosen.force)
+    display.end()
+    if found.problem:
+        display.warn(f"tracking: {found.problem}")
+    display.console.print(summary_table(found.record, found.page, "", f"raymm register {chosen.run}"))
+
+
+def _register(chosen: Namespace, display: Display) -> None:
+    from raymm.verbs.register import register
+
+    display.step(f"Registering {chosen.run}")
+    registered = register(chosen.run, chosen.data, _needed_tracking(chosen), chosen.name, chosen.alias)
+    display.console.print(f"registered: {registered.uri} (version {registered.version})", highlight=False)
+
+
+def _pipeline(chosen: Namespace, display: Display) -> None:
+    from raymm.report.table import summary_table
+    from raymm.verbs.pipeline import PipelineRequest, run_pipeline
+
+    experiment = _experiment_of(chosen)
+    request = PipelineRequest(
+        experiment=experiment,
+        recipe=chosen.recipe,
+        prepared=chosen.prepared,
+        folder=chosen.runs / (chosen.run_name or _name_by_time(chosen.model)),
+        registry_name=chosen.name,
+        alias=chosen.alias,
+        known_pairs=chosen.known_pairs,
+        address=_address_of(chosen),
+    )
+    result = run_pipeline(request, _needed_tracking(chosen), display)
+    display.end()
+    evaluation, uri = result.evaluation, result.registered.uri
+    again = f"raymm train {chosen.model} --data {evaluation.run.prepared} --preset paper --name paper"
+    display.console.print(summary_table(evaluation.record, evaluation.page, uri, again))
+
+
+def _settings(chosen: Namespace, display: Display) -> None:
+    display.settings(settings_table(chosen.model))
+
+
+def _experiment_of(chosen: Namespace) -> Experiment:
+    values: dict[str, Any] = config.read_toml(chosen.config) if chosen.config else {}
+    values = config.override(values, chosen.set)
+    if values.setdefault("model", chosen.model) != chosen.model:
+        raise ConfigError(
+            f"model {values['model']!r} in the file", f"{chosen.model!r}, as on the command line", str(chosen.config)
+        )
+    if chosen.preset:
+        values["preset"] = chosen.preset
+    if chosen.workers is not None:
+        values = config.override(values, [f"scale.workers={chosen.workers}"])
+    return build_experiment(values, str(chosen.config) if chosen.config else "command line")
+
+
+def _tracking_of(chosen: Namespace) -> Any:
+    return None if chosen.no_tracking else _needed_tracking(chosen)
+
+
+def _needed_tracking(chosen: Namespace) -> Any:
+    from raymm.tracking.store import open_tracking
+
+    if chosen.no_tracking:
+        raise ConfigError("--no-tracking", "a store to register the model in", chosen.verb, "leave --no-tracking out")
+    return open_tracking(chosen.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), Path(chosen.store))
+
+
+def _address_of(chosen: Namespace) -> str:
+    """Return the cluster to use: the one asked for, that of the job this runs in, else one of this process."""
+    return str(chosen.address or os.environ.get("RAY_ADDRESS") or "local")
+
+
+def _name_by_time(model: str) -> str:
+    return f"{model}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+_VERBS = {
+    "prepare": _prepare,
+    "train": _train,
+    "evaluate": _evaluate,
+    "register": _register,
+    "pipeline": _pipeline,
+    "settings": _settings,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

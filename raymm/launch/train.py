@@ -1,0 +1,218 @@
+"""Training on Ray Train: structures as tasks, workers on a grid, checkpoints, resume by the run's name."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from raymm import errors
+from raymm.artefacts import fingerprint
+from raymm.contracts import Scorer
+from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
+from raymm.errors import ClusterError, ConfigError, RaymmError, TrainingError
+from raymm.experiment import Experiment, build_experiment
+from raymm.launch.board import start_board
+from raymm.launch.ingest import WholeShards, training_dataset
+from raymm.launch.session import plain_errors
+from raymm.launch.worker import best_scorers, train_worker
+from raymm.models.registry import find_model
+from raymm.models.spec import Structure
+
+_REQUEST, _POLL_S = "request.json", 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a training left.
+
+    Attributes:
+        scorers: Domain to the scorer of the best validated epoch.
+        structure_facts: `domain.fact` to value, what was observed when graphs and clusters were made.
+    """
+
+    scorers: Mapping[str, Scorer]
+    structure_facts: Mapping[str, float]
+
+
+def run_training(
+    experiment: Experiment,
+    prepared: PreparedSet,
+    storage: Path,
+    on_epoch: Callable[[dict[str, Any]], None],
+    known_pairs: KnownPairs = "drawn",
+) -> Outcome:
+    """Train on the Ray cluster that this process is connected to.
+
+    Args:
+        experiment: What to run.
+        prepared: The data; the folder must be readable by every worker at the same path.
+        storage: Folder of checkpoints, on storage that all nodes share; a run that was interrupted goes on from what is
+            there, if experiment and data are the same.
+        on_epoch: Called with the plain record of each epoch, in order, in a thread of its own. After an interruption
+            an epoch may come again.
+        known_pairs: Which shared users are known, see `PreparedSet.train_data`.
+
+    Raises:
+        ConfigError: `storage` belongs to another experiment or other data.
+        ClusterError: The cluster has not the resources, or the workers died more often than allowed.
+        RaymmError: Whatever went wrong on a worker.
+    """
+    _claim(storage, experiment, prepared, known_pairs)
+    spec = find_model(experiment.model)
+    spec.check(prepared.train_data(known_pairs))
+    resources = _resources(experiment)
+    structures = [
+        _structure_task.remote(experiment.plain(), str(prepared.folder), facts.name) for facts in prepared.domains
+    ]
+    with plain_errors():
+        made: list[Structure] = ray.get(structures)
+    board = start_board()
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={
+            "experiment": experiment.plain(),
+            "prepared": str(prepared.folder),
+            "known_pairs": known_pairs,
+            "structures": structures,
+            "board": board,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=experiment.scale.workers,
+            use_gpu=experiment.scale.device == "cuda",
+            resources_per_worker=resources,
+        ),
+        # Ray's annotations know the first version of Train only.
+        run_config=RunConfig(  # type: ignore[call-arg]
+            name="checkpoints",
+            storage_path=str(storage.absolute()),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=experiment.scale.max_failures),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+        datasets={facts.name: training_dataset(prepared, facts.name) for facts in prepared.domains},
+        dataset_config=WholeShards(),
+    )
+    with _following(board, on_epoch):
+        result = _fit(trainer, board)
+    if result.checkpoint is None:
+        raise TrainingError("no checkpoint", "one at the end of training", str(storage))
+    with result.checkpoint.as_directory() as folder:
+        scorers = best_scorers(Path(folder), tuple(facts.name for facts in prepared.domains))
+    facts = {
+        f"{domain.name}.{name}": value
+        for domain, structure in zip(prepared.domains, made, strict=True)
+        for name, value in structure.facts.items()
+    }
+    return Outcome(scorers, facts)
+
+
+@ray.remote(num_cpus=1)
+def _structure_task(experiment: dict[str, Any], prepared: str, domain: str) -> Structure:
+    run = build_experiment(experiment)
+    data = open_prepared(Path(prepared)).train_data("none")
+    return find_model(run.model).structure(run.settings, data.domain(domain), run.train.seed)
+
+
+def _claim(storage: Path, experiment: Experiment, prepared: PreparedSet, known_pairs: str) -> None:
+    """Note in `storage` whose checkpoints it holds, or check that they are this run's."""
+    request = {"mathematics": experiment.mathematics(), "data": prepared.fingerprint, "known_pairs": known_pairs}
+    path = storage / _REQUEST
+    if path.is_file():
+        stored = json.loads(path.read_text())
+        if fingerprint(stored) != fingerprint(request):
+            different = ", ".join(name for name in request if stored.get(name) != request[name])
+            raise ConfigError(
+                f"checkpoints of a run with another {different}",
+                "the same experiment on the same data",
+                str(storage),
+                "choose another --name, or remove this folder",
+            )
+        return
+    storage.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(request, indent=1, sort_keys=True) + "\n")
+
+
+def _resources(experiment: Experiment) -> dict[str, float]:
+    """Give each worker its share of the CPUs, and leave one for reading data."""
+    scale = experiment.scale
+    have = ray.cluster_resources()
+    cpus = scale.cpus_per_worker or max(0.01, (have.get("CPU", 0) - 1) / scale.workers)
+    cpus = float(int(cpus)) if cpus >= 1 else round(cpus - 0.004, 2)
+    need = {"CPU": cpus * scale.workers + 1}
+    if scale.device == "cuda":
+        need["GPU"] = float(scale.workers)
+    short = {name: amount for name, amount in need.items() if have.get(name, 0) < amount}
+    if short:
+        raise ClusterError(
+            ", ".join(f"{have.get(name, 0):g} {name}" for name in short),
+            ", ".join(f"{amount:g} {name}" for name, amount in short.items()),
+            f"{scale.workers} workers",
+            "lower scale.workers or scale.cpus_per_worker, or add nodes",
+        )
+    return {"CPU": cpus, **({"GPU": 1.0} if scale.device == "cuda" else {})}
+
+
+@contextmanager
+def _following(board: Any, on_epoch: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Hand records to `on_epoch` while the body runs, and the rest at its end."""
+    stop, problems = threading.Event(), []
+
+    def follow() -> None:
+        position, ended = 0, False
+        while not ended:
+            ended = stop.wait(_POLL_S)  # one more look after the end
+            try:
+                records, position = ray.get(board.since.remote(position))
+                for record in records:
+                    on_epoch(record)
+            except Exception as error:  # noqa: BLE001 - raised by the caller's thread below
+                problems.append(error)
+                return
+
+    thread = threading.Thread(target=follow, name="epochs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if problems:
+        raise problems[0]
+
+
+def _fit(trainer: TorchTrainer, board: Any) -> Any:
+    try:
+        return trainer.fit()
+    except Exception as error:
+        failure = ray.get(board.facts.remote()).get("failure")
+        if failure is not None:
+            raise rebuilt(failure) from error
+        raise ClusterError(
+            _first_line(error),
+            "workers that end well",
+            "Ray Train",
+            "look at the workers' logs (`ray logs`, or the dashboard); lower memory use if they were killed",
+        ) from error
+
+
+def rebuilt(failure: Mapping[str, str]) -> RaymmError:
+    """Make the exception again that a worker described with `described`."""
+    kind = getattr(errors, failure["kind"], TrainingError)
+    made: RaymmError = kind(failure["found"], failure["expected"], failure["where"], failure["remedy"])
+    return made
+
+
+def _first_line(error: BaseException) -> str:
+    causes = getattr(error, "worker_failures", None) or {0: error}
+    rank, cause = next(iter(causes.items()))
+    lines = [line for line in str(cause).strip().splitlines() if line.strip()]
+    return f"worker {rank}: {lines[-1].strip() if lines else type(cause).__name__}"

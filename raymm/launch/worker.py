@@ -1,0 +1,185 @@
+"""What each Ray Train worker does: make the model on its place of the grid, train, validate, checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import torch
+import torch.distributed as dist
+
+from raymm.contracts import Engine, Holdout, RecModel, Scorer
+from raymm.data.prepared import PreparedSet, open_prepared
+from raymm.data.sampling import TripleSource
+from raymm.errors import RaymmError, TrainingError
+from raymm.evaluation.ranking import rank
+from raymm.evaluation.values import COUNT, means_from_sums
+from raymm.experiment import Experiment, build_experiment
+from raymm.launch.ingest import read_positives
+from raymm.models.registry import find_model
+from raymm.models.spec import Place
+from raymm.parallel.grid import Grid, make_grid, share
+from raymm.scorers import load_scorer, save_scorer
+from raymm.training.deepspeed_engine import DeepSpeedEngine
+from raymm.training.engine import TorchEngine
+from raymm.training.loop import EpochRecord, LoopState, train
+
+LOOP_FILE, BEST, ENGINE = "loop.json", "best", "engine"
+
+
+def train_worker(request: dict[str, Any]) -> None:
+    """Train one run on this rank; called by Ray Train with the request that `launch.train` made.
+
+    An error of raymm itself is noted on the board: it would come again after a restart, so a restarted worker gives up
+    at once, and the driver shows it instead of Ray's account of it.
+
+    Args:
+        request: `experiment` (plain), `prepared` (folder), `known_pairs`, `structures` (object references),
+            `board` (actor).
+    """
+    board = request["board"]
+    failure = ray.get(board.facts.remote()).get("failure")
+    if failure is not None:
+        raise TrainingError(failure["found"], failure["expected"], failure["where"], failure["remedy"])
+    try:
+        _train(request)
+    except RaymmError as error:
+        ray.get(board.note.remote({"failure": described(error)}))
+        raise
+
+
+def described(error: RaymmError) -> dict[str, str]:
+    """Turn an exception into plain data."""
+    return {
+        "kind": type(error).__name__,
+        "found": error.found,
+        "expected": error.expected,
+        "where": error.where,
+        "remedy": error.remedy,
+    }
+
+
+def _train(request: dict[str, Any]) -> None:
+    experiment = build_experiment(request["experiment"])
+    prepared = open_prepared(Path(request["prepared"]))
+    grid = make_grid(experiment.scale.column_parallel, experiment.scale.data_parallel)
+    device = torch.device(experiment.scale.device)
+    data = prepared.train_data(request["known_pairs"])
+    structures = tuple(ray.get(request["structures"]))
+    spec = find_model(experiment.model)
+    model = spec.build(experiment.settings, data, structures, Place(grid, device, experiment.train.seed))
+    engine = _engine(model, grid, experiment, device)
+    source = TripleSource(read_positives(prepared), experiment.train.batch_size, experiment.train.seed, grid)
+    validation = Validation(model, prepared, experiment.train.cutoffs, grid)
+    with tempfile.TemporaryDirectory() as folder:
+        keeper = _Keeper(engine, Path(folder), experiment.scale.checkpoint_every, grid, request["board"])
+        state = keeper.resume()
+        for record in train(model, engine, source, validation, experiment.train.loop, state):
+            keeper.keep(record, validation.scorers)
+
+
+class Validation:
+    """Ranks the validation holdouts: each rank takes its share of the users, and sums are added over all ranks.
+
+    Args:
+        model: What is validated.
+        prepared: Where the holdouts are.
+        cutoffs: Cutoffs K.
+        grid: The grid of ranks.
+    """
+
+    def __init__(self, model: RecModel, prepared: PreparedSet, cutoffs: tuple[int, ...], grid: Grid) -> None:
+        self._model, self._cutoffs, self._grid = model, cutoffs, grid
+        self._holdouts: tuple[Holdout, ...] = prepared.validation()
+        self.scorers: dict[str, Scorer] = {}
+
+    def __call__(self) -> dict[str, float]:
+        """Return `metric@K` as the mean over the domains, and `domain.metric@K`; equal on every rank."""
+        self.scorers = {holdout.domain: self._model.scorer(holdout.domain) for holdout in self._holdouts}
+        metrics: dict[str, float] = {}
+        for holdout in self._holdouts:
+            rows = share(len(holdout.users), self._grid.rank, self._grid.world_size)
+            sums = rank(self.scorers[holdout.domain], holdout, self._cutoffs, rows).sums()
+            for name, value in means_from_sums([_added(sums)]).items():
+                metrics[f"{holdout.domain}.{name}"] = value
+                metrics[name] = metrics.get(name, 0.0) + value / len(self._holdouts)
+        return metrics
+
+
+class _Keeper:
+    """Writes checkpoints and the best scorers, and goes on from them."""
+
+    def __init__(self, engine: Engine, folder: Path, every: int, grid: Grid, board: Any) -> None:
+        self._engine, self._best, self._every = engine, folder / BEST, every
+        self._grid, self._board = grid, board
+
+    def resume(self) -> LoopState | None:
+        """Go on from the run's last checkpoint, if there is one."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            path = Path(folder)
+            self._engine.load(path / ENGINE)
+            if self._grid.rank == 0:
+                shutil.copytree(path / BEST, self._best)
+            return LoopState(**json.loads((path / LOOP_FILE).read_text()))
+
+    def keep(self, record: EpochRecord, scorers: Mapping[str, Scorer]) -> None:
+        """Keep what an epoch gave; collective, as all ranks write their columns."""
+        if self._grid.rank == 0:
+            if record.improved:
+                for domain, scorer in scorers.items():
+                    save_scorer(scorer, self._best / domain)
+            ray.get(self._board.post.remote(record.plain()))
+        if record.finished or record.epoch % self._every == 0:
+            with tempfile.TemporaryDirectory() as folder:
+                self._write(Path(folder), record)
+                ray.train.report(_reported(record), checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def _write(self, folder: Path, record: EpochRecord) -> None:
+        (folder / ENGINE).mkdir()
+        self._engine.save(folder / ENGINE)
+        if self._grid.rank == 0:
+            (folder / LOOP_FILE).write_text(json.dumps(asdict(record.state)) + "\n")
+            if self._best.exists():
+                shutil.copytree(self._best, folder / BEST)
+
+
+def best_scorers(folder: Path, domains: tuple[str, ...]) -> dict[str, Scorer]:
+    """Read the best scorers of a run's checkpoint.
+
+    Raises:
+        TrainingError: The run ended without a validation.
+    """
+    if not (folder / BEST).is_dir():
+        raise TrainingError("no validated epoch", "at least one", str(folder), "train for more epochs")
+    return {domain: load_scorer(folder / BEST / domain) for domain in domains}
+
+
+def _engine(model: RecModel, grid: Grid, experiment: Experiment, device: torch.device) -> Engine:
+    if experiment.scale.engine == "torch":
+        return TorchEngine(model, grid, experiment.train.optimizer, device)
+    return DeepSpeedEngine(model, grid, experiment.train.optimizer, experiment.scale.deepspeed, device)
+
+
+def _added(sums: Mapping[str, float]) -> dict[str, float]:
+    """Add sums over all ranks; the number of users is one of them, so means of unequal shares are exact."""
+    assert COUNT in sums
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return dict(sums)
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    values = torch.tensor(list(sums.values()), dtype=torch.float64, device=device)
+    dist.all_reduce(values)
+    return dict(zip(sums, values.tolist(), strict=True))
+
+
+def _reported(record: EpochRecord) -> dict[str, float]:
+    return {"epoch": float(record.epoch), **record.losses, **record.validation}

@@ -1,0 +1,145 @@
+"""Train: a prepared set and an experiment to a run folder, tracked while it runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import raymm
+from raymm.artefacts import verify
+from raymm.data.prepared import KnownPairs, open_prepared
+from raymm.errors import ConfigError, TrackingError
+from raymm.experiment import Experiment
+from raymm.launch.session import connect
+from raymm.launch.train import run_training
+from raymm.tracking.identity import run_tags
+from raymm.tracking.runs import Run, start_or_resume_run
+from raymm.tracking.store import Tracking
+from raymm.verbs.run import RunFolder, is_run, open_run_folder, storage_folder, tracking_folder, write_run
+
+_EPOCHS = "epochs.jsonl"
+_LOGGED = ("losses", "validation", "diagnostics", "seconds")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainRequest:
+    """What to train, on what, and where to leave it.
+
+    Attributes:
+        experiment: What to run.
+        prepared: The prepared folder.
+        folder: The run folder to write; an interrupted run of the same name goes on.
+        known_pairs: Which shared users training knows.
+        address: Ray's address, see `launch.session.connect`.
+    """
+
+    experiment: Experiment
+    prepared: Path
+    folder: Path
+    known_pairs: KnownPairs = "drawn"
+    address: str | None = None
+
+
+def train(
+    request: TrainRequest, tracking: Tracking | None, on_epoch: Callable[[Mapping[str, Any]], None]
+) -> tuple[RunFolder, Run | None]:
+    """Train, and write the run folder.
+
+    Args:
+        request: What to train.
+        tracking: Where to track it; None does not.
+        on_epoch: Called with each epoch's plain record.
+
+    Returns:
+        The run folder, and the tracked run. If a finished run of this name, experiment and data is there already, it is
+        returned as it is.
+
+    Raises:
+        ConfigError: The name is taken by another run.
+        RaymmError: Whatever else stops a training.
+    """
+    prepared = open_prepared(request.prepared.absolute())  # workers have another working directory
+    verify(prepared.folder, prepared.manifest)
+    if is_run(request.folder):
+        return _finished(request, prepared.fingerprint), None
+    storage = storage_folder(request.folder)
+    journal = _Journal(storage / _EPOCHS)
+    run = _tracked(request, tracking, prepared.fingerprint)
+    start = time.time()
+
+    def follow(record: dict[str, Any]) -> None:
+        journal.add(record)
+        if run is not None:
+            run.log_epoch(
+                {name: record[name] for name in ("losses", "validation", "diagnostics", "seconds")}, record["epoch"]
+            )
+        on_epoch(record)
+
+    connect(request.address, cpus=request.experiment.scale.workers + 2)
+    try:
+        outcome = run_training(request.experiment, prepared, storage, follow, request.known_pairs)
+    except BaseException as error:
+        if run is not None:
+            run.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    facts = {
+        "known_pairs": request.known_pairs,
+        "structure": dict(outcome.structure_facts),
+        "seconds": time.time() - start,
+        "workers": request.experiment.scale.workers,
+    }
+    written = write_run(request.folder, request.experiment, prepared, journal.records(), outcome.scorers, facts)
+    shutil.rmtree(storage)
+    if run is not None:
+        run.log_artefact(request.folder / "manifest.json")
+        run.finish()
+    return written, run
+
+
+class _Journal:
+    """The epochs of a run on disk, so that a driver that was killed finds those before."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        with self._path.open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one record an epoch, the last that was written."""
+        lines = self._path.read_text().splitlines() if self._path.is_file() else []
+        by_epoch = {record["epoch"]: record for record in map(json.loads, lines)}
+        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+def _finished(request: TrainRequest, data: str) -> RunFolder:
+    run = open_run_folder(request.folder)
+    same = run.experiment.mathematics() == request.experiment.mathematics() and run.data_fingerprint == data
+    if not same or run.manifest.facts["known_pairs"] != request.known_pairs:
+        raise ConfigError(
+            "a finished run of another experiment or other data",
+            "a name of its own",
+            str(request.folder),
+            "choose another --name",
+        )
+    return run
+
+
+def _tracked(request: TrainRequest, tracking: Tracking | None, data: str) -> Run | None:
+    if tracking is None:
+        return None
+    tags = run_tags(request.experiment.model, data, Path(raymm.__file__).parent)
+    run = start_or_resume_run(tracking, tracking_folder(request.folder), request.folder.name, tags)
+    run.log_params({**request.experiment.plain(), "known_pairs": request.known_pairs, "data": data})
+    return run
+
+
+def tracking_problem(run: Run | None) -> TrackingError | None:
+    """Return what kept records from reaching the store, if anything did."""
+    return None if run is None else run.problem

@@ -1,0 +1,25 @@
+import pytest
+
+from raymm.cli.arguments import make_parser, settings_table
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train", "evaluate", "register", "pipeline", "settings"])
+def test_every_verb_explains_itself(verb, capsys):
+    with pytest.raises(SystemExit) as left:
+        make_parser().parse_args([verb, "--help"])
+    assert left.value.code == 0
+    assert "--debug" in capsys.readouterr().out
+
+
+def test_a_wrong_flag_is_refused_and_no_flag_is_guessed(capsys):
+    for arguments in (["train", "sieoug", "--data", "x", "--epoch", "3"], ["prepare", "r", "--out", "x"]):
+        with pytest.raises(SystemExit) as left:
+            make_parser().parse_args(arguments)
+        assert left.value.code == 2
+
+
+def test_the_settings_table_has_every_setting_with_its_meaning():
+    rows = {name: (default, words) for name, default, words in settings_table("sieoug")}
+    assert rows["train.batch_size"][0] == "4096"
+    assert "settings.transfer.matching.epsilon" in rows
+    assert [name for name, (_, words) in rows.items() if not words] == []

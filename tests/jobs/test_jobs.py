@@ -1,0 +1,30 @@
+"""Every job that is shipped explains itself, and every experiment file builds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raymm import config
+from raymm.experiment import build_experiment
+
+JOBS = Path(__file__).parents[2] / "jobs"
+SCRIPTS = sorted(JOBS.glob("*.py"))
+EXPERIMENTS = sorted((JOBS / "experiments").glob("*.toml"))
+
+
+def test_there_are_jobs():
+    assert "train_sieoug.py" in {path.name for path in SCRIPTS}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_job_explains_itself(script, tmp_path):
+    command = [sys.executable, str(script), "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+    assert "usage:" in shown
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_an_experiment_file_builds(path):
+    build_experiment(config.read_toml(path), str(path))

@@ -1,0 +1,41 @@
+import io
+
+from rich.console import Console
+
+from raymm.data.summary import DomainSummary, PreparedSummary, SourceSummary
+from raymm.verbs.prepare import preparation_table
+
+
+def _shown(**changes):
+    domain = DomainSummary("a[b]", 100, 3, 4, 5, 1, 20, 30, 60, 20, 20, 1, 0, {"title": 7})
+    values = {
+        "name": "toy",
+        "folder": "out",
+        "fingerprint": "f",
+        "interaction_files": (SourceSummary("rows.tsv", 104, 2, 1, 1),),
+        "item_files": (),
+        "domains": (domain,),
+        "true_pairs": 9,
+        "shared": 0,
+        "seconds": 1.5,
+    }
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(preparation_table(PreparedSummary(**{**values, **changes})))
+    return console.export_text()
+
+
+def test_every_count_is_shown():
+    shown = _shown()
+    for words in ("rows.tsv", "104", "a[b]", "7 of 30 items", "9 users in both domains", "in 1.5 s"):
+        assert words in shown
+    line = next(line for line in shown.splitlines() if line.strip().startswith("a[b]"))
+    assert line.split() == ["a[b]", "100", "3", "9", "20", "30", "60", "20", "20"]
+
+
+def test_it_says_when_nobody_is_known_to_be_shared():
+    assert "distance alone" in _shown()
+    assert "distance alone" not in _shown(shared=4)
+
+
+def test_it_says_when_nothing_was_done():
+    assert "was there already" in _shown(reused=True)
