@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raymm.errors import ConfigError
+from raymm.models.baselines import bm3, bprmf, freedom, lattice, lightgcn, mgcn, vbpr
 from raymm.models.gume import model as gume
 from raymm.models.sieoug import config as sieoug
 from raymm.models.sieoug.model import Sieoug
@@ -20,6 +21,13 @@ _SPECS = (
         build=Sieoug,
     ),
     gume.SPEC,
+    bprmf.SPEC,
+    lightgcn.SPEC,
+    vbpr.SPEC,
+    lattice.SPEC,
+    freedom.SPEC,
+    bm3.SPEC,
+    mgcn.SPEC,
 )
 
 MODELS = {spec.name: spec for spec in _SPECS}

@@ -39,6 +39,11 @@ class FrozenFeatures:
         projected = torch.addmm(bias, self._rows, weight)
         return projected if self._places is None else projected.index_select(0, self._places)
 
+    def project_rows(self, items: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Return `F W + b` of some items (B,): (B, C)."""
+        places = items if self._places is None else self._places[items]
+        return torch.addmm(bias, self._rows.index_select(0, places), weight)
+
 
 class TrainedFeatures(nn.Module):
     """The features of one modality as parameters that start at the given values; each rank holds its columns of them.
@@ -101,6 +106,16 @@ class Projection(nn.Module):
         """Return (I, own columns)."""
         projected = self._features.project(self.weight(), self.bias()[0])
         return projected if self._present is None else projected * self._present[:, None]
+
+    def rows(self, items: torch.Tensor) -> torch.Tensor:
+        """Return the rows of some items alone: (B,) to (B, own columns)."""
+        projected = self._features.project_rows(items, self.weight(), self.bias()[0])
+        present = self.present(items)
+        return projected if present is None else projected * present[:, None]
+
+    def present(self, items: torch.Tensor) -> torch.Tensor | None:
+        """Return (B,) float32, one where an item has the modality; None where all items have it."""
+        return None if self._present is None else self._present[items]
 
 
 def presence(feature: Feature, device: torch.device) -> torch.Tensor | None:

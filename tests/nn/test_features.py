@@ -35,6 +35,9 @@ def test_projection_is_zero_for_missing_items() -> None:
     projected = projection()
     assert not projected[[3, 4]].any()
     assert projected[0].any()
+    items = torch.tensor([7, 3, 7, 11])
+    torch.testing.assert_close(projection.rows(items), projected[items])
+    assert projection.present(items).tolist() == [1, 0, 1, 1]
     assert presence(_feature(missing=False), CPU) is None
 
 
