@@ -34,12 +34,6 @@ class Partners:
     kept: torch.Tensor
     effective: torch.Tensor
 
-    def quantiles(self) -> dict[str, float]:
-        """Return the 10, 50 and 90 % quantiles of the effective partners."""
-        levels = torch.tensor([0.1, 0.5, 0.9])
-        sample = self.effective[:: max(1, len(self.effective) // 1_000_000)].cpu()
-        return {f"p{int(100 * q)}": float(v) for q, v in zip(levels, torch.quantile(sample, levels), strict=True)}
-
 
 def top_partners(problem: Problem, solution: PartitionedSolution, k: int) -> Partners:
     """List the k heaviest partners of every source user among the kept blocks.

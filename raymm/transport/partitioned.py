@@ -199,7 +199,8 @@ class _Run:
         saved = self.checkpoint.load() if self.checkpoint else None
         if saved is None:
             return False
-        arrays, facts = saved
+        facts = saved[1]
+        arrays = {name: array.to(self.problem.b.device) for name, array in saved[0].items()}
         rows, columns = (
             Cells(arrays[f"{side}.order"], arrays[f"{side}.edges"], arrays[f"{side}.of_position"])
             for side in ("rows", "columns")

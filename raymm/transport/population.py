@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
@@ -71,6 +71,26 @@ class PopulationMatch:
     def certificate(self) -> Certificate | None:
         """How far the plan between unknown users is from the optimum; known pairs are fixed and leak nothing."""
         return None if self.solution is None else self.solution.certificate
+
+    def report(self) -> dict[str, float | bool | None]:
+        """Return every figure that says how far to trust the match, as plain data.
+
+        Certificate figures are of the plan given by potentials and kept blocks. `listed_mass` is the mean share of a
+        matched user's mass that his listed partners hold; the certificate does not speak of the lists.
+        """
+        known = len(self.partners.targets) - len(self.rows)
+        facts: dict[str, float | bool | None] = {"known_pairs": known, "leaked_mass": 0.0}
+        if self.solution is None:
+            return facts
+        facts |= asdict(self.solution.certificate)
+        own = self.partners.effective[self.rows]
+        levels = torch.tensor([0.1, 0.5, 0.9], dtype=own.dtype)
+        thinned = own[:: max(1, len(own) // 1_000_000)].cpu()
+        for level, value in zip(levels, torch.quantile(thinned, levels), strict=True):
+            facts[f"effective_partners_p{int(100 * level)}"] = float(value)
+        facts["listed_mass"] = float(self.partners.kept[self.rows].mean())
+        facts |= {"iterations": self.solution.iterations, "reached_target_gap": self.solution.reached}
+        return facts | {f"seconds.{stage}": value for stage, value in self.solution.seconds.items()}
 
 
 def population_cost(

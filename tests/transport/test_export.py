@@ -26,9 +26,6 @@ def test_lists_are_the_heaviest_of_the_dense_plan(rho: float) -> None:
     np.testing.assert_allclose(found.kept, np.take_along_axis(rows, order, 1).sum(1), atol=1e-6)
     entropy = -(rows * np.log(np.maximum(rows, 1e-300))).sum(1)
     np.testing.assert_allclose(found.effective, np.exp(entropy), rtol=1e-4)
-    quantiles = found.quantiles()
-    assert quantiles["p50"] == pytest.approx(float(np.median(np.exp(entropy))), rel=1e-3)
-    assert quantiles["p10"] < quantiles["p50"] < quantiles["p90"]
 
 
 def test_rows_with_few_kept_columns_are_padded() -> None:

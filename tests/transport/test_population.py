@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 
 import pytest
@@ -51,6 +52,22 @@ def test_small_populations_get_the_plan_of_one_dense_match() -> None:
     torch.testing.assert_close(rows[20:], dense.rows[20:], atol=1e-4, rtol=0)
 
 
+def test_report_says_all_that_there_is_to_know_as_plain_data() -> None:
+    x, y = domains(700, 600, 300, torch.float32)
+    found = matched(x, y, known(60))
+    facts = json.loads(json.dumps(found.report()))
+    assert facts["known_pairs"] == 60
+    assert facts["leaked_mass"] == 0.0
+    assert facts["l1_bound"] is None  # relaxed
+    assert facts["lower"] <= facts["upper"]
+    assert 1 <= facts["effective_partners_p10"] <= facts["effective_partners_p50"] <= facts["effective_partners_p90"]
+    assert facts["effective_partners_p50"] == pytest.approx(float(found.partners.effective[60:].median()), rel=0.05)
+    assert 0 < facts["listed_mass"] <= 1
+    assert 0 < facts["missed_mass"] < 0.1
+    assert facts["seconds.iterations"] > 0
+    assert facts["reached_target_gap"] is True
+
+
 def test_users_without_a_counterpart_move_less_mass() -> None:
     x, y = domains(600, 600, 400, torch.float32, noise=0.03)
     stranger = x.clone()
@@ -74,6 +91,7 @@ def test_a_side_of_known_users_only_leaves_nothing_to_solve() -> None:
     found = matched(x, y, known(50))
     assert found.solution is None
     assert found.certificate is None
+    assert found.report() == {"known_pairs": 50, "leaked_mass": 0.0}
     assert found.partners.targets[:50, 0].tolist() == list(range(50))
     assert (found.partners.targets[50:] == -1).all()
 
