@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,12 @@ def read_modules(root: Path, *folders: str) -> tuple[Module, ...]:
     if not files:
         raise ValueError(f"found no Python file in {', '.join(folders)} below {root}, expected the source")
     return tuple(_read(root, file) for file in files)
+
+
+@functools.cache
+def shipped(*folders: str) -> tuple[Module, ...]:
+    """Read the Python files of this clone, once; folders that do not exist are left out."""
+    return read_modules(ROOT, *folders)
 
 
 def imports(module: Module, known: frozenset[str]) -> list[Import]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.architecture.banned import BANNED, call_problems
-from tests.architecture.source import PACKAGE, ROOT, read_modules, used_names
+from tests.architecture.source import PACKAGE, ROOT, shipped, used_names
 
 
 def test_no_banned_name_is_used() -> None:
@@ -16,7 +16,7 @@ def test_no_banned_name_is_used() -> None:
 
 
 def test_the_search_sees_the_names_that_are_used() -> None:
-    names = {name for module in read_modules(ROOT, PACKAGE) for name, _ in used_names(module)}
+    names = {name for module in shipped(PACKAGE) for name, _ in used_names(module)}
 
     assert {"dataclasses.dataclass", "torch.Tensor", "pathlib.Path"} <= names
     assert len(BANNED) > 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.architecture.rules import EDGES, LAYERS, OUTSIDE, import_problems, layer_of, part_of
-from tests.architecture.source import PACKAGE, ROOT, imports, read_modules
+from tests.architecture.source import PACKAGE, ROOT, imports, shipped
 
 
 def test_every_import_points_down() -> None:
@@ -16,7 +16,7 @@ def test_every_import_points_down() -> None:
 
 
 def test_every_module_stands_in_a_layer() -> None:
-    parts = {part_of(module.name) for module in read_modules(ROOT, PACKAGE)} - {""}
+    parts = {part_of(module.name) for module in shipped(PACKAGE)} - {""}
 
     assert {"errors", "config", "contracts"} <= parts
     assert {part for part in parts if layer_of(part) is None} == set()
@@ -27,7 +27,7 @@ def test_each_layer_says_what_it_may_import_from_outside() -> None:
 
 
 def test_the_walk_sees_what_the_package_is_known_to_import() -> None:
-    modules = read_modules(ROOT, PACKAGE)
+    modules = shipped(PACKAGE)
     known = frozenset(module.name for module in modules)
     found = {entry.target.split(".")[0] for module in modules for entry in imports(module, known)}
 
