@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = {name: value for name, value in vars(given).items() if name not in ("output", "one")}
     table = {"machine": machine, "settings": settings, "torch": torch.__version__, "rows": rows}
     (given.output / "table.json").write_text(json.dumps(table, indent=1) + "\n")
-    _plot(rows, given.output / "transport.png")
+    if any("failure" not in row for row in rows):
+        _plot(rows, given.output / "transport.png")
     return 0
 
 

@@ -6,22 +6,27 @@ import torch
 
 from jobs.bench_transport import METHODS, main, planted_users
 
+EXACT = ["raymm_exact", "raymm_partitioned", "pot_sinkhorn", "pot_lazy"]
+
 
 @pytest.mark.slow
-def test_every_solver_reaches_the_same_value_and_failures_are_reported(tmp_path: Path) -> None:
+def test_every_exact_solver_reaches_the_same_value(tmp_path: Path) -> None:
     options = ["--output", str(tmp_path), "--threads", "1", "--dimension", "16", "--tolerance", "1e-5"]
-    assert main([*options, "--sizes", "150", "300", "--timeout-s", "120"]) == 0
+    assert set(EXACT) < set(METHODS)
+    assert main([*options, "--sizes", "150", "--methods", *EXACT]) == 0
     rows = json.loads((tmp_path / "table.json").read_text())["rows"]
-    assert {(row["method"], row["n"]) for row in rows} == {(name, n) for name in METHODS for n in (150, 300)}
-    for n in (150, 300):
-        values = {row["method"]: row["value"] for row in rows if row["n"] == n and "value" in row}
-        assert len(values) == 5
-        assert max(values.values()) - min(values.values()) < 0.01 * min(values.values())
-        exact = [row for row in rows if row["n"] == n and row["method"] != "pot_low_rank"]
-        assert all(row["error"] < 1e-2 for row in exact)
+    assert [row["method"] for row in rows] == EXACT
+    values = [row["value"] for row in rows]
+    assert max(values) - min(values) < 0.01 * min(values)
+    assert all(row["error"] < 1e-2 for row in rows)
     assert (tmp_path / "transport.png").stat().st_size > 1000
-    main([*options, "--sizes", "150", "--methods", "pot_sinkhorn", "--timeout-s", "0.1"])
+
+
+def test_a_solver_that_takes_too_long_is_dropped_and_said(tmp_path: Path) -> None:
+    options = ["--output", str(tmp_path), "--sizes", "150", "300", "--methods", "pot_sinkhorn", "--timeout-s", "0.1"]
+    assert main(options) == 0
     failed = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert len(failed) == 1
     assert "more than 0.1 s" in failed[0]["failure"]
 
 
