@@ -9,6 +9,7 @@ import torch
 
 from raymm.transport.partitioned import Partition, PartitionedSolution
 from raymm.transport.problem import Problem
+from raymm.transport.sinkhorn import damping
 from raymm.transport.sweep import Task
 
 _ROWS = 128
@@ -50,8 +51,7 @@ def top_partners(problem: Problem, solution: PartitionedSolution, k: int) -> Par
     targets = torch.where(found.targets >= 0, columns[found.targets.clamp_min(0)], found.targets)
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
-    mass = problem.a if problem.balanced else problem.a * torch.exp(-solution.f / problem.rho)
-    return Partners(targets[back], found.weights[back], mass, found.kept[back], found.effective[back])
+    return Partners(targets[back], found.weights[back], found.mass[back], found.kept[back], found.effective[back])
 
 
 def new_partners(problem: Problem, g: torch.Tensor, k: int) -> Partners:
@@ -68,10 +68,12 @@ def new_partners(problem: Problem, g: torch.Tensor, k: int) -> Partners:
 def _listed(problem: Problem, partition: Partition | None, g: torch.Tensor, k: int) -> Partners:
     cost, n = problem.cost, problem.cost.n
     bias = ((g - cost.target_offset) / problem.epsilon + problem.b.log()).to(cost.source.dtype)
+    damp = damping(problem.rho, problem.epsilon)
     left, right = cost.source * (1.0 / problem.epsilon), cost.target
     targets = torch.full((n, k), -1, dtype=torch.int64, device=right.device)
     weights = torch.zeros(n, k, dtype=torch.float32, device=right.device)
     effective = torch.ones(n, dtype=torch.float32, device=right.device)
+    mass = problem.a.clone()
     tasks: Sequence[Task] = [Task(0, n)] if partition is None else partition.tasks()
     every = torch.arange(len(right), device=right.device)
     for task in tasks:
@@ -80,12 +82,16 @@ def _listed(problem: Problem, partition: Partition | None, g: torch.Tensor, k: i
         for start in range(task.start, task.stop, _ROWS):
             rows = slice(start, min(start + _ROWS, task.stop))
             scores = torch.addmm(own, left[rows], points.T)
-            scores -= scores.amax(dim=1, keepdim=True)
+            highest = scores.amax(dim=1, keepdim=True)
+            scores -= highest
             kernel = scores.exp()
             sums = kernel.sum(dim=1)
+            if not problem.balanced:
+                logs = sums.double().log() + highest[:, 0].double()
+                f = damp * (cost.source_offset[rows] - problem.epsilon * logs)
+                mass[rows] *= torch.exp(-f / problem.rho)
             best, where = torch.topk(kernel, count, dim=1)
             weights[rows, :count] = (best / sums[:, None]).float()
             targets[rows, :count] = some[where]
             effective[rows] = (sums.log() - scores.mul_(kernel).sum(dim=1) / sums).exp().float()
-    mass = problem.a if problem.balanced else torch.zeros_like(problem.a)
     return Partners(targets, weights, mass, weights.sum(dim=1), effective)

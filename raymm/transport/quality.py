@@ -27,7 +27,7 @@ class QualityConfig:
     hidden: float = setting(0.5, "Share of the known pairs that is hidden.", gt=0, lt=1)
     most_users: int = setting(3000, "Users of each side that are matched in a trial, hidden ones first.", ge=10)
     relations: tuple[str, ...] = setting(("profile", "hellinger"), "Forms of the relation that are tried.")
-    omegas: tuple[float, ...] = setting((0.0, 0.5), "Shares of the (aligned) distance that are tried.", ge=0, le=1)
+    omegas: tuple[float, ...] = setting((0.0, 0.5, 1.0), "Shares of the (aligned) distance that are tried.", ge=0, le=1)
     relaxations: tuple[float, ...] = setting((0.02, 0.05, 0.1), "Weights rho that are tried.", gt=0)
     epsilons: tuple[float, ...] = setting((0.02, 0.05), "Entropic weights that are tried.", gt=0)
     max_iterations: int = setting(100, "Iterations of one trial at most.", ge=1)

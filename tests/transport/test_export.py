@@ -50,4 +50,7 @@ def test_new_users_get_the_partners_they_would_have_had() -> None:
     solution = solve_partitioned(problem, PartitionConfig(cells=8), torch.Generator().manual_seed(0))
     listed = top_partners(problem, solution, 5)
     late = Problem(bilinear.cosine(x[:20], y), problem.a[:20], problem.b, 0.05, 0.05)
-    torch.testing.assert_close(new_partners(late, solution.g, 5).targets, listed.targets[:20])
+    found = new_partners(late, solution.g, 5)
+    torch.testing.assert_close(found.targets, listed.targets[:20])
+    torch.testing.assert_close(found.mass, listed.mass[:20])
+    torch.testing.assert_close(listed.mass, problem.a * torch.exp(-solution.f / 0.05), rtol=1e-6, atol=0)
