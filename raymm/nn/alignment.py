@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from raymm.parallel.collectives import sum_columns
 from raymm.parallel.grid import Grid
+
+_ROWS_AT_ONCE = 2_048  # rows summed in single precision, which stay in the processor's cache
 
 
 def moment_gap(
@@ -25,32 +27,49 @@ def moment_gap(
     entities without the modality, which must be zero, do not count.
 
     Args:
-        tables: M tensors (N, own columns).
-        rows: How many rows of each table count, at least 2.
-        width: D, columns over all ranks.
+        tables: Tables whose rows belong together (users, items), each (rows, M * own columns), modalities side by side.
+        rows: M numbers, how many rows of all tables count for a modality, at least 2.
+        width: D, columns of one modality over all ranks.
         form: One of the two.
         grid: The grid of ranks.
 
     Returns:
         A scalar >= 0, equal on all ranks of the column group; zero for one modality.
     """
-    if len(tables) < 2:
-        return sum(table.sum() for table in tables) * torch.zeros((), device=tables[0].device)
-    moments = [_moments(table, count, width, form, grid) for table, count in zip(tables, rows, strict=True)]
-    gaps = [(left - right).abs().sum(0).mean() for left, right in combinations(moments, 2)]
-    gap = torch.stack(gaps).mean()
+    sums = torch.stack([_sums(table) for table in tables]).sum(0).view(2, len(rows), -1)
+    counts = torch.tensor(rows, dtype=sums.dtype, device=sums.device)[:, None]
     if form == "scalar":
-        return gap.to(tables[0].dtype)
-    share = tables[0].shape[1] / width
-    return sum_columns(gap.to(tables[0].dtype) * share, grid)
+        sums, counts = sum_columns(sums.sum(2, keepdim=True), grid), counts * width
+    mean = sums[0] / counts
+    moments = torch.stack([mean, (sums[1] - counts * mean.square()) / (counts - 1)])  # (2, M, own or 1)
+    pairs = list(combinations(range(len(rows)), 2))
+    if not pairs:
+        return (sums.sum() * 0).to(tables[0].dtype)
+    left, right = (moments[:, list(side)] for side in zip(*pairs, strict=True))
+    gap = (left - right).abs().sum(0).mean(0).sum().to(tables[0].dtype)
+    return gap if form == "scalar" else sum_columns(gap, grid) / width
 
 
-def _moments(table: torch.Tensor, rows: int, width: int, form: str, grid: Grid) -> torch.Tensor:
-    """Return mean and unbiased variance: (2, 1) over all entries, or (2, own columns); sums are added in float64."""
-    sums = torch.stack([table.sum(0, dtype=torch.float64), table.square().sum(0, dtype=torch.float64)])
-    count = rows
-    if form == "scalar":
-        sums = sum_columns(sums.sum(1, keepdim=True), grid)
-        count = rows * width
-    mean = sums[0] / count
-    return torch.stack([mean, (sums[1] - count * mean.square()) / (count - 1)])
+def _sums(table: torch.Tensor) -> torch.Tensor:
+    result: torch.Tensor = _ColumnSums.apply(table)
+    return result
+
+
+class _ColumnSums(torch.autograd.Function):
+    """Sums of each column and of its squares, (rows, C) to (2, C) in float64, in one pass forward and one back."""
+
+    @staticmethod
+    def forward(ctx: Any, table: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(table)
+        total = torch.zeros(2, table.shape[1], dtype=torch.float64, device=table.device)
+        for block in table.split(_ROWS_AT_ONCE):
+            total[0] += block.sum(0)
+            total[1] += block.square().sum(0)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        (table,) = ctx.saved_tensors
+        slopes = gradient.to(table.dtype)
+        return torch.addcmul(slopes[0], table, 2 * slopes[1])

@@ -10,7 +10,7 @@ from torch import nn
 
 from raymm.contracts import Domain
 from raymm.graph.adjacency import bipartite
-from raymm.graph.propagation import SparseOperator, last_propagation, mean_propagation, side_by_side
+from raymm.graph.propagation import SparseOperator, last_propagation, mean_propagation
 from raymm.models.gume.config import GumeConfig
 from raymm.models.gume.structure import LINKS, item_graph
 from raymm.models.spec import Place, Structure
@@ -21,19 +21,17 @@ from raymm.parallel.grid import Grid
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What is known of all nodes, own columns; users are the first rows where both are together.
+    """What is known of all users and items, own columns; tables over the same rows stand side by side.
 
     Attributes:
-        behaviour: H_id, (U + I, own).
-        extended: H_M, (U + I, own); None where no loss reads it.
-        explicit_users: M tensors (U, own).
-        explicit_items: M tensors (I, own).
+        nodes: [H_id | H_M], (U + I, 2 own), users first; H_id alone, (U + I, own), where no loss reads H_M.
+        explicit_users: [X_1 | ... | X_M] of users, (U, M own).
+        explicit_items: The same of items, (I, M own).
     """
 
-    behaviour: torch.Tensor
-    extended: torch.Tensor | None
-    explicit_users: tuple[torch.Tensor, ...]
-    explicit_items: tuple[torch.Tensor, ...]
+    nodes: torch.Tensor
+    explicit_users: torch.Tensor
+    explicit_items: torch.Tensor
 
 
 class Modalities(nn.Module):
@@ -86,19 +84,18 @@ class Modalities(nn.Module):
     def forward(self) -> Features:
         """Compute the features of all nodes."""
         items = self.items()
-        explicit_items = tuple(
+        modes = [
             last_propagation(graph, purify(items), self._config.item_layers)
             for graph, purify in zip(self._items, self.purifiers, strict=True)
-        )
-        explicit_users = side_by_side(self._to_users.apply, explicit_items)
-        tables = [torch.cat([self.users(), items])]
+        ]
+        explicit_items = torch.cat(modes, dim=1)
+        of_users, of_items = [self.users()], [items]
         if self.extended is not None:
-            mean = torch.stack(explicit_items).mean(0) if len(explicit_items) > 1 else explicit_items[0]
-            tables.append(torch.cat([self.extended(), mean]))
-        behaviour, *extended = side_by_side(
-            lambda x: mean_propagation(self._enhanced, x, self._config.interaction_layers), tables
-        )
-        return Features(behaviour, extended[0] if extended else None, explicit_users, explicit_items)
+            of_users.append(self.extended())
+            of_items.append(explicit_items.view(len(items), len(modes), -1).mean(1))
+        tables = torch.cat([torch.cat(of_users, dim=1), torch.cat(of_items, dim=1)])
+        nodes = mean_propagation(self._enhanced, tables, self._config.interaction_layers)
+        return Features(nodes, self._to_users @ explicit_items, explicit_items)
 
     def present(self, users: int, items: torch.Tensor) -> torch.Tensor | None:
         """Return which modalities some users and then some items have: (users + B, M); None where all have all."""

@@ -111,7 +111,7 @@ class Gume(nn.Module):
     def scorer(self, domain: str) -> DotScorer:  # noqa: ARG002 - there is one
         """Return the present model; one propagation, collective over the column group."""
         features = self.modalities()
-        n_users, n_items = len(features.explicit_users[0]), len(features.explicit_items[0])
+        n_users, n_items = len(features.explicit_users), len(features.explicit_items)
         empty = torch.empty(0, dtype=torch.int64, device=self._device)
         blocks = [(rows, empty) for rows in torch.arange(n_users, device=self._device).split(_ROWS_AT_ONCE)]
         blocks += [(empty, rows) for rows in torch.arange(n_items, device=self._device).split(_ROWS_AT_ONCE)]
@@ -121,17 +121,16 @@ class Gume(nn.Module):
 
     def _rows(self, features: Features, users: torch.Tensor, items: torch.Tensor, noted: bool) -> _Rows:
         nodes = torch.cat([users, items + self.modalities.n_users])
-        behaviour = features.behaviour.index_select(0, nodes)
-        explicit = tuple(
-            torch.cat([of_users.index_select(0, users), of_items.index_select(0, items)])
-            for of_users, of_items in zip(features.explicit_users, features.explicit_items, strict=True)
-        )
+        own = len(self._grid.columns(self._config.width))
+        behaviour, *extended = features.nodes.index_select(0, nodes).split(own, dim=1)
+        explicit = torch.cat(
+            [features.explicit_users.index_select(0, users), features.explicit_items.index_select(0, items)]
+        ).split(own, dim=1)
         whole = whole_rows(behaviour, self._config.width, self._grid)
         integrated, weights = self.mixture(explicit, whole, self.modalities.present(len(users), items))
         if noted:
             self._attention.append(weights.detach().mean(0))
-        extended = None if features.extended is None else features.extended.index_select(0, nodes)
-        return _Rows(len(users), whole, integrated, behaviour + integrated, extended)
+        return _Rows(len(users), whole, integrated, behaviour + integrated, extended[0] if extended else None)
 
     def _ranking(
         self, triples: Triples, rows: _Rows, users: Distinct, items: Distinct, chosen: torch.Tensor
@@ -199,10 +198,9 @@ class Gume(nn.Module):
         return gather_rows(own, n, self._grid)
 
     def _internal(self, features: Features) -> torch.Tensor:
-        nodes = [torch.cat(both) for both in zip(features.explicit_users, features.explicit_items, strict=True)]
         rows = [self.modalities.n_users + count for count in self.modalities.item_counts]
-        alignment = self._config.alignment
-        return moment_gap(nodes, rows, self._config.width, alignment.internal, self._grid)
+        tables = [features.explicit_users, features.explicit_items]
+        return moment_gap(tables, rows, self._config.width, self._config.alignment.internal, self._grid)
 
 
 SPEC = ModelSpec(

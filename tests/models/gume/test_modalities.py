@@ -15,16 +15,16 @@ def test_the_mean_of_extended_modalities_is_the_mean_of_their_propagations() -> 
     features = model()
     graph = model._enhanced.matrix.to_dense()
     average = torch.stack([torch.linalg.matrix_power(graph, power) for power in range(4)]).mean(0)
-    each = [average @ torch.cat([model.extended(), items]) for items in features.explicit_items]
+    each = [average @ torch.cat([model.extended(), items]) for items in features.explicit_items.split(6, dim=1)]
     assert len(each) == 3
-    torch.testing.assert_close(features.extended, torch.stack(each).mean(0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(features.nodes[:, 6:], torch.stack(each).mean(0), rtol=1e-5, atol=1e-6)
 
 
 def test_extended_features_are_left_out_where_nothing_reads_them() -> None:
     config = replace(CONFIG, user_modality=UserModalityConfig(weight=0, regularisation=0))
-    features = toy_model(config, toy_data()).modalities()
-    assert features.extended is None
-    assert features.behaviour.shape == (USERS + ITEMS, 6)
+    model = toy_model(config, toy_data()).modalities
+    assert model.extended is None
+    assert model().nodes.shape == (USERS + ITEMS, 6)
 
 
 def test_extended_users_start_as_the_mean_of_one_draw_a_modality() -> None:
@@ -35,8 +35,9 @@ def test_extended_users_start_as_the_mean_of_one_draw_a_modality() -> None:
 def test_items_without_a_modality_have_zero_features_in_it() -> None:
     model = toy_model(CONFIG, toy_data(2, missing=True)).modalities
     features = model()
-    assert not features.explicit_items[0][[0, 1, 17]].any()
-    assert features.explicit_items[1][[0, 1]].any()
+    text, image = features.explicit_items.split(6, dim=1)
+    assert not text[[0, 1, 17]].any()
+    assert image[[0, 1]].any()
     assert model.item_counts == (ITEMS - 3, ITEMS - 3)
     present = model.present(2, torch.tensor([0, 17, 5]))
     assert present.tolist() == [[1, 1], [1, 1], [0, 1], [0, 0], [1, 1]]

@@ -45,12 +45,12 @@ def test_equal_modalities_leave_the_coarse_part_alone() -> None:
     model = toy_model(TOY, data)
     model.modalities.purifiers[1].load_state_dict(model.modalities.purifiers[0].state_dict())
     features = model.modalities()
-    torch.testing.assert_close(features.explicit_items[0], features.explicit_items[1], rtol=0, atol=0)
+    torch.testing.assert_close(features.explicit_items[:, :6], features.explicit_items[:, 6:], rtol=0, atol=0)
     dense = dense_gume(model, TOY, data, toy_batch())
     torch.testing.assert_close(dense["integrated"], dense["coarse"] / 3)
     scorer = model.scorer("toy")
     torch.testing.assert_close(
-        scorer.users, (features.behaviour[:USERS] + features.explicit_users[0] / 3).detach(), rtol=1e-5, atol=1e-6
+        scorer.users, (features.nodes[:USERS, :6] + features.explicit_users[:, :6] / 3).detach(), rtol=1e-5, atol=1e-6
     )
     assert model(toy_batch())["internal_alignment"].item() == 0
 
@@ -60,7 +60,7 @@ def test_no_layers_return_the_tables() -> None:
     model = toy_model(config, toy_data())
     features = model.modalities()
     tables = torch.cat([model.modalities.users(), model.modalities.items()])
-    torch.testing.assert_close(features.behaviour, tables, rtol=0, atol=0)
+    torch.testing.assert_close(features.nodes[:, :6], tables, rtol=0, atol=0)
 
 
 def test_each_table_of_extended_users_would_move_as_their_mean_does() -> None:
