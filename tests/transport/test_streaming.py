@@ -87,3 +87,18 @@ def test_a_tolerance_below_the_rounding_of_float32_is_refused() -> None:
     problem = state_problem(costs(torch.float32)["cosine"], None, None, 0.1)
     with pytest.raises(SolverError, match="float32 blocks"):
         solve_streaming(problem, SolverConfig(tolerance=1e-9))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rho", [math.inf, 0.1])
+def test_plan_of_two_thousand_users_equals_pot(rho: float) -> None:
+    x, y = domains(2000, 1800, 600)
+    cost, a, b = bilinear.cosine(x, y), masses(2000), masses(1800, 1)
+    solution = solve_streaming(state_problem(cost, a, b, 0.05, rho), TIGHT)
+    arrays = a.numpy(), b.numpy(), cost.dense().numpy()
+    if math.isinf(rho):
+        truth = ot.sinkhorn(*arrays, 0.05, "sinkhorn", 50_000, 1e-11)
+    else:
+        truth = ot.unbalanced.sinkhorn_unbalanced(*arrays, 0.05, rho, reg_type="kl", numItermax=50_000, stopThr=1e-13)
+    found = sinkhorn.plan(cost.dense(), a, b, solution.f, solution.g, 0.05).numpy()
+    assert np.abs(found - truth).sum() < 1e-6 * truth.sum()
