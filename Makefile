@@ -10,9 +10,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 VENV_PATH := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
-# DeepSpeed calls ninja by name, so the environment's programs come first on the path; what it compiles stays in the
-# environment, as two clones that share a cache would compile anew in turns.
-WITH_VENV = PATH="$(VENV_PATH)/bin:$$PATH" VIRTUAL_ENV="$(VENV_PATH)" TORCH_EXTENSIONS_DIR="$(VENV_PATH)/torch_extensions"
+WITH_VENV = PATH="$(VENV_PATH)/bin:$$PATH" VIRTUAL_ENV="$(VENV_PATH)"
 # What the commands run with on top of their defaults: make train ARGS="--set train.epochs=5"
 ARGS ?=
 
@@ -68,19 +66,10 @@ $(STAMP): requirements.lock pyproject.toml
 	fail() { printf 'make install: %s\n' "$$@" >&2; exit 1; }
 	export $(WITH_VENV)
 
-	[[ "$(VENV_PATH)" != *[[:space:]]* ]] || fail \
-	  'found a space in the path $(VENV_PATH), expected none: torch cannot link a compiled operator there' \
-	  'clone into a path without spaces, or keep the environment elsewhere: export VENV=/a/path/without/spaces, then repeat the command'
-
-	compiler=$${CXX:-c++}
-	command -v "$$compiler" >/dev/null || fail \
-	  "found no C++ compiler (looked for '$$compiler'), expected one: DeepSpeed compiles a communication operator" \
-	  "install one (Debian, Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++) or name yours: make install CXX=clang++"
-
 	python=
 	if $(PY) -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
 	  python=$(PY)
-	  echo '[1/4] keeping the environment $(VENV)'
+	  echo '[1/3] keeping the environment $(VENV)'
 	else
 	  PATH=$${PATH#*:}
 	  seen=
@@ -93,42 +82,27 @@ $(STAMP): requirements.lock pyproject.toml
 	    esac
 	    "$$candidate" -c 'import ensurepip, venv' 2>/dev/null \
 	      || { seen+=" $$candidate (Python $$version without venv; Debian, Ubuntu: apt-get install python$$version-venv);"; continue; }
-	    "$$candidate" -c 'import pathlib, sysconfig; (pathlib.Path(sysconfig.get_path("include")) / "Python.h").stat()' 2>/dev/null \
-	      || { seen+=" $$candidate (Python $$version without headers; Debian, Ubuntu: apt-get install python$$version-dev);"; continue; }
 	    python=$$candidate
 	    break
 	  done
 	  [[ -n $$python ]] || fail \
-	    "found$${seen:- none of $${candidates[*]};} expected Python 3.11, 3.12 or 3.13 with venv and headers" \
-	    "install one (Debian, Ubuntu: apt-get install python3.11 python3.11-venv python3.11-dev), or name yours: make install PYTHON=/path/to/python3.11"
-	  echo "[1/4] creating $(VENV) with $$("$$python" --version), $$(command -v "$$python")"
+	    "found$${seen:- none of $${candidates[*]};} expected Python 3.11, 3.12 or 3.13 with venv" \
+	    "install one (Debian, Ubuntu: apt-get install python3.11 python3.11-venv), or name yours: make install PYTHON=/path/to/python3.11"
+	  echo "[1/3] creating $(VENV) with $$("$$python" --version), $$(command -v "$$python")"
 	  "$$python" -m venv --clear $(VENV)
 	fi
 
 	SECONDS=0
-	echo "[2/4] installing $$(grep -c == requirements.lock) locked packages: one to three minutes, longer where the network is slow"
+	echo "[2/3] installing $$(grep -c == requirements.lock) locked packages: one to three minutes, longer where the network is slow"
 	$(PY) -m pip install --quiet --quiet --requirement requirements.lock || fail \
 	  'pip could not install requirements.lock (its message stands above); nothing was marked as done, so mend the cause and repeat the command'
 	echo "      done in $$SECONDS s"
 
 	SECONDS=0
-	echo '[3/4] installing raymm itself, editable'
+	echo '[3/3] installing raymm itself, editable'
 	$(PY) -m pip install --quiet --quiet --no-deps --no-build-isolation --editable . || fail 'pip could not install raymm (its message stands above)'
 	echo "      done in $$SECONDS s"
 
-	SECONDS=0
-	log=$(VENV)/deepspeed_build.log
-	echo "[4/4] compiling DeepSpeed's communication operator: half a minute or more, kept for later runs"
-	build='from deepspeed.accelerator import get_accelerator as a; b = a().create_op_builder("ShareMemCommBuilder"); b and b.load()'
-	rm -f $(VENV)/torch_extensions/*/*/lock  # left by a build that was killed: the next one would wait for it for ever
-	status=0
-	timeout 1200 $(PY) -c "$$build" >"$$log" 2>&1 </dev/null || status=$$?
-	[[ $$status != 124 ]] || fail "found no end of the compilation after 20 minutes, expected half a minute" \
-	  "see $$log; is the machine short of memory? Then repeat the command when less runs on it"
-	[[ $$status == 0 ]] || { tail -n 8 "$$log" >&2; fail "the compiler failed; the end of $$log stands above"; }
-	grep -q TORCH_EXTENSIONS_DIR $(VENV)/bin/activate \
-	  || echo 'export TORCH_EXTENSIONS_DIR="$$VIRTUAL_ENV/torch_extensions"  # what `make install` compiled' >>$(VENV)/bin/activate
-	echo "      done in $$SECONDS s"
 	echo '$(CURDIR)' >$(STAMP)
 
 lock: $(STAMP)  ## Bring .venv up to pyproject.toml and write what it holds to requirements.lock

@@ -243,4 +243,6 @@ def _toml_value(text: str) -> Any:
 
 
 def _error(problems: list[str], where: str) -> ConfigError:
-    return ConfigError("\n".join(problems), "", where, "mend these settings; `raymm settings MODEL` lists those of a model")
+    return ConfigError(
+        "\n".join(problems), "", where, "mend these settings; `raymm settings MODEL` lists those of a model"
+    )

@@ -42,7 +42,9 @@ class Display:
         elif (total and done >= total) or time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
             count = f" {done}/{total}" if total else (f" {done}" if done else "")
-            self.console.print(f"  {label}{count}{'  ' + extra if extra else ''}", highlight=False, markup=False, soft_wrap=True)
+            self.console.print(
+                f"  {label}{count}{'  ' + extra if extra else ''}", highlight=False, markup=False, soft_wrap=True
+            )
         self._label = label
 
     def prepared(self, summary: PreparedSummary) -> None:

@@ -76,33 +76,15 @@ def run_training(
     with plain_errors():
         made: list[Structure] = ray.get(structures)
     board = start_board()
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config={
-            "experiment": experiment.plain(),
-            "prepared": str(prepared.folder),
-            "known_pairs": known_pairs,
-            "structures": structures,
-            "board": board,
-        },
-        scaling_config=ScalingConfig(
-            num_workers=experiment.scale.workers,
-            use_gpu=experiment.scale.device == "cuda",
-            resources_per_worker=resources,
-        ),
-        # Ray's annotations know the first version of Train only.
-        run_config=RunConfig(  # type: ignore[call-arg]
-            name="checkpoints",
-            storage_path=str(storage.absolute()),
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-            failure_config=FailureConfig(max_failures=experiment.scale.max_failures),
-            logging_config=LoggingConfig(log_level="ERROR"),
-        ),
-        datasets={facts.name: training_dataset(prepared, facts.name) for facts in prepared.domains},
-        dataset_config=WholeShards(),
-    )
+    request = {
+        "experiment": experiment.plain(),
+        "prepared": str(prepared.folder),
+        "known_pairs": known_pairs,
+        "structures": structures,
+        "board": board,
+    }
     with _following(board, on_epoch):
-        result = _fit(trainer, board)
+        result = _fit(_trainer(request, experiment, prepared, storage, resources), board)
     if result.checkpoint is None:
         raise TrainingError("no checkpoint", "one at the end of training", str(storage))
     with result.checkpoint.as_directory() as folder:
@@ -113,6 +95,33 @@ def run_training(
         for name, value in structure.facts.items()
     }
     return Outcome(scorers, facts)
+
+
+def _trainer(
+    request: dict[str, Any],
+    experiment: Experiment,
+    prepared: PreparedSet,
+    storage: Path,
+    resources: dict[str, float],
+) -> TorchTrainer:
+    scale = experiment.scale
+    return TorchTrainer(
+        train_worker,
+        train_loop_config=request,
+        scaling_config=ScalingConfig(
+            num_workers=scale.workers, use_gpu=scale.device == "cuda", resources_per_worker=resources
+        ),
+        # Ray's annotations know the first version of Train only.
+        run_config=RunConfig(  # type: ignore[call-arg]
+            name="checkpoints",
+            storage_path=str(storage.absolute()),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=scale.max_failures),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+        datasets={facts.name: training_dataset(prepared, facts.name) for facts in prepared.domains},
+        dataset_config=WholeShards(),
+    )
 
 
 @ray.remote(num_cpus=1)

@@ -35,7 +35,7 @@ class ViewsConfig:
 class TransferConfig:
     """How users of the two domains are matched and drawn together."""
 
-    weight: float = setting(0.6, "lambda, weight of the guidance loss; 0 trains the domains apart", ge=0)
+    weight: float = setting(0.1, "lambda, weight of the guidance loss; 0 trains the domains apart", ge=0)
     reduction: Literal["per_row", "mean"] = setting(
         "per_row", "guidance loss summed over its users and divided by the rows of the batch, or its plain mean"
     )
@@ -57,7 +57,7 @@ class SieougConfig:
     width: int = setting(128, "columns of an embedding", ge=1)
     item_input: Literal["id", "multimodal"] = setting("id", "what enters for items: ids, or ids and projected features")
     loss: Literal["bpr", "bce"] = setting("bpr", "recommendation loss")
-    regularisation: float = setting(1e-2, "weight of the squared embeddings of a batch", ge=0)
+    regularisation: float = setting(1e-3, "weight of the squared embeddings of a batch", ge=0)
     projection_rate: float = setting(0.1, "learning rate of feature projections, as a multiple of the others'", gt=0)
     views: ViewsConfig = setting(ViewsConfig, "views and their mix")
     fusion: FusionConfig = setting(FusionConfig, "item graph from several modalities")
@@ -80,6 +80,6 @@ PAPER = SieougConfig(
     projection_rate=1.0,
     views=ViewsConfig(mix="attention", sides="both", hyper_weight=1.0),
     fusion=FusionConfig(scale="none", beta=0.1),
-    transfer=TransferConfig(reduction="mean", matching=PAPER_MATCHING),
+    transfer=TransferConfig(weight=0.6, reduction="mean", matching=PAPER_MATCHING),
 )
 """The derived form of arXiv 2502.16068 by the letter: three views by attention, users too, lambda 0.6 on means."""

@@ -123,7 +123,7 @@ class Tower(nn.Module):
         self.weights = nn.Parameter(torch.tensor(present), requires_grad=views.learned)
 
     def _item_input(self) -> torch.Tensor:
-        items = self.items()
+        items: torch.Tensor = self.items()
         for values, projection in zip(self._features, self.projections, strict=True):
             items = items + values @ projection()
         return items

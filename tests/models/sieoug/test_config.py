@@ -1,0 +1,24 @@
+import pytest
+
+from raymm.errors import ConfigError
+from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, ViewsConfig
+
+
+def test_the_presets_are_what_they_are_called():
+    assert SieougConfig() == DEFAULT
+    assert (DEFAULT.width, DEFAULT.item_input, DEFAULT.views.mix, DEFAULT.views.sides) == (128, "id", "sum", "items")
+    assert DEFAULT.transfer.matching.marginals == "relaxed"
+    assert (PAPER.width, PAPER.item_input, PAPER.views.mix, PAPER.views.sides) == (
+        64,
+        "multimodal",
+        "attention",
+        "both",
+    )
+    assert (PAPER.transfer.weight, PAPER.transfer.reduction, PAPER.hypergraph.clusters) == (0.6, "mean", 15)
+    matching = PAPER.transfer.matching
+    assert (matching.epsilon, matching.mask, matching.relation, matching.marginals) == (0.05, "soft", "js", "balanced")
+
+
+def test_learned_weights_with_attention_have_no_effect_and_are_refused():
+    with pytest.raises(ConfigError, match="views.learned"):
+        SieougConfig(views=ViewsConfig(mix="attention", learned=True))

@@ -1,0 +1,192 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from raymm.contracts import TrainData
+from raymm.data.sampling import TripleSource
+from raymm.evaluation.ranking import rank
+from raymm.graph.hypergraph import HypergraphConfig
+from raymm.models.baselines.popularity import PopularityConfig, fit
+from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, TransferConfig
+from raymm.models.sieoug.model import Sieoug
+from raymm.models.sieoug.structure import build_structure
+from raymm.models.spec import Place
+from raymm.nn.contrastive import guided_contrastive
+from raymm.parallel.grid import single
+from raymm.training.engine import OptimizerConfig, TorchEngine
+from tests.toy_data import checkerboards, planted_domains, positives_of
+
+CPU = torch.device("cpu")
+
+
+def _model(data, seed=0, **changes):
+    config = dataclasses.replace(DEFAULT, width=8, **changes)
+    structures = tuple(build_structure(config, domain, seed) for domain in data.domains)
+    return Sieoug(config, data, structures, Place(single(), CPU, seed))
+
+
+def _batch(data, size=64, epoch=1):
+    return next(iter(TripleSource(positives_of(data), size, 0, single()).epoch(epoch)))
+
+
+def _transfer(**changes):
+    return TransferConfig(users=16, warmup_epochs=0, **changes)
+
+
+def test_losses_equal_their_definitions():
+    data, _ = checkerboards(2)
+    model = _model(data, transfer=_transfer(weight=0.6))
+    model.start_epoch(1)
+    batch = _batch(data)
+    losses = model(batch)
+    squares = 0.0
+    for name, triples in zip(("domain0", "domain1"), batch.domains, strict=True):
+        scorer = model.scorer(name)
+        gap = scorer.pairs(triples.users, triples.positives) - scorer.pairs(triples.users, triples.negatives)
+        expected = -torch.nn.functional.logsigmoid(gap).mean()
+        assert losses[f"rank.{name}"].item() == pytest.approx(expected.item(), rel=1e-5)
+        rows = [scorer.users[triples.users], scorer.items[triples.positives], scorer.items[triples.negatives]]
+        squares += sum(row.square().sum().item() for row in rows) / triples.total
+    assert losses["regulariser"].item() == pytest.approx(DEFAULT.regularisation * squares, rel=1e-5)
+
+
+def test_the_guidance_loss_is_weighed_by_users_over_rows():
+    data, _ = checkerboards(2)
+    batch = _batch(data)
+    values = {}
+    for reduction in ("mean", "per_row"):
+        model = _model(data, transfer=_transfer(weight=0.6, reduction=reduction))
+        model.start_epoch(1)
+        values[reduction] = model(batch)["guidance"].item()
+    rows = max(triples.total for triples in batch.domains)
+    assert values["per_row"] == pytest.approx(values["mean"] * 16 / rows, rel=1e-5)
+
+
+def test_matching_starts_after_the_warm_up():
+    data, _ = checkerboards(2)
+    model = _model(data, transfer=TransferConfig(users=16, warmup_epochs=2))
+    seen = []
+    for epoch in (1, 2, 3):
+        diagnostics = model.start_epoch(epoch)
+        seen.append(("guidance" in model(_batch(data, epoch=epoch)), diagnostics["transfer.active"]))
+    assert seen == [(False, 0.0), (False, 0.0), (True, 1.0)]
+    observed = model.diagnostics()
+    assert observed["match.converged"] == 1
+    assert observed["match.leaked"] == pytest.approx(0, abs=1e-6)
+    assert observed["guidance.gradient_ratio"] > 0
+    assert model.diagnostics() == {}
+
+
+def _gradient_of_first(model, batch):
+    model.zero_grad()
+    model.start_epoch(1)
+    sum(model(batch).values()).backward()
+    return model.towers[0].users.weight.grad.clone()
+
+
+def test_without_transfer_the_domains_do_not_touch():
+    data, _ = checkerboards(2)
+    batch = _batch(data)
+    other = dataclasses.replace(batch, domains=(batch.domains[0], _batch(data, epoch=2).domains[1]))
+    for weight, untouched in ((0.0, True), (0.6, False)):
+        model = _model(data, transfer=_transfer(weight=weight))
+        before = _gradient_of_first(model, batch)
+        with torch.no_grad():
+            model.towers[1].users.weight.add_(0.3 * torch.randn(model.towers[1].users.weight.shape))
+        assert torch.equal(_gradient_of_first(model, other), before) == untouched
+
+
+def test_no_gradient_flows_through_the_plan():
+    data, _ = checkerboards(2)
+    model = _model(data, transfer=_transfer())
+    source, target, n_shared = model._pools.draw(torch.Generator().manual_seed(0))
+    assert n_shared == 8  # half of the batch at most
+    from raymm.transport.guided import match
+
+    left = model.towers[0].users().requires_grad_()
+    found = match(left[source], model.towers[1].users()[target], n_shared)
+    assert not found.rows.requires_grad
+    assert guided_contrastive(left[source] @ left[source].T, found.rows, found.columns, 0.2).requires_grad
+
+
+def test_known_pairs_are_drawn_together_and_others_apart():
+    data, _ = checkerboards(2)
+    model = _model(data, transfer=_transfer())
+    for seed in range(5):
+        source, target, n_shared = model._pools.draw(torch.Generator().manual_seed(seed))
+        pairs = {tuple(pair) for pair in data.shared.tolist()}
+        assert {
+            tuple(pair) for pair in zip(source[:n_shared].tolist(), target[:n_shared].tolist(), strict=True)
+        } <= pairs
+        assert not set(source[n_shared:].tolist()) & set(data.shared[:, 0].tolist())
+        assert len(set(source.tolist())) == len(source) == 16
+
+
+def test_domains_without_shared_users_can_be_matched_by_distance():
+    data, _ = checkerboards(2)
+    bare = TrainData(data.domains, np.empty((0, 2), np.int64), "bare")
+    model = _model(bare, transfer=_transfer())
+    model.start_epoch(1)
+    assert torch.isfinite(model(_batch(bare))["guidance"])
+    assert model.diagnostics()["match.relation_used"] == 0
+
+
+def test_projections_learn_at_their_own_rate():
+    data, _ = checkerboards(2)
+    groups = _model(data, item_input="multimodal").parameter_groups()
+    assert [(group.name, group.learning_rate_scale) for group in groups] == [("tables", 1.0), ("projections", 0.1)]
+    assert len(groups[1].parameters) == 4
+
+
+def test_the_paper_preset_reports_its_attention():
+    data, _ = checkerboards(2)
+    config = dataclasses.replace(
+        PAPER,
+        width=8,
+        hypergraph=HypergraphConfig(clusters=2),
+        transfer=dataclasses.replace(PAPER.transfer, users=16, warmup_epochs=0),
+    )
+    structures = tuple(build_structure(config, domain, 0) for domain in data.domains)
+    model = Sieoug(config, data, structures, Place(single(), CPU, 0))
+    model.start_epoch(1)
+    model(_batch(data))
+    observed = model.diagnostics()
+    assert sum(observed[f"attention.domain0.{view}"] for view in ("interactions", "pair", "hyper")) == pytest.approx(1)
+
+
+def _ndcg(data, holdouts, config, seed):
+    structures = tuple(build_structure(config, domain, seed) for domain in data.domains)
+    model = Sieoug(config, data, structures, Place(single(), CPU, seed))
+    engine = TorchEngine(model, single(), OptimizerConfig(learning_rate=0.01), CPU)
+    source = TripleSource(positives_of(data), 512, seed, single())
+    for epoch in range(1, 41):
+        model.start_epoch(epoch)
+        for batch in source.epoch(epoch):
+            engine.step(batch)
+    return rank(model.scorer("domain1"), holdouts[1], (10,)).means()["ndcg@10"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_known_pairs_carry_taste_over_and_wrong_pairs_do_harm():
+    """Users have 20 interactions in one domain and 2 in the other; three in ten are known in both."""
+    transfer = TransferConfig(weight=0.1, reduction="mean", warmup_epochs=3, users=128)
+    with_transfer = SieougConfig(width=32, regularisation=1e-2, transfer=transfer)
+    without = dataclasses.replace(with_transfer, transfer=dataclasses.replace(transfer, weight=0.0))
+    rows = []
+    for seed in range(3):
+        true, wrong, holdouts = planted_domains(0.3, seed)
+        popular = rank(fit(PopularityConfig(), true)["domain1"], holdouts[1], (10,)).means()["ndcg@10"]
+        rows.append(
+            [
+                popular,
+                _ndcg(true, holdouts, without, seed),
+                _ndcg(true, holdouts, with_transfer, seed),
+                _ndcg(wrong, holdouts, with_transfer, seed),
+            ]
+        )
+    popular, alone, guided, misled = np.mean(rows, axis=0)
+    assert guided > alone > popular
+    assert misled < alone

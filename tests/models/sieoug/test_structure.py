@@ -1,0 +1,50 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from raymm.contracts import Domain
+from raymm.errors import DataError
+from raymm.graph.fusion import fused_graph
+from raymm.graph.hypergraph import HypergraphConfig
+from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, ViewsConfig
+from raymm.models.sieoug.structure import HYPER, PAIR, build_structure, needs_hypergraph, needs_pair_graph
+from tests.toy_data import checkerboard
+
+DOMAIN = checkerboard("toy")[0]
+TWO = HypergraphConfig(clusters=2)
+
+
+def test_the_default_needs_the_item_graph_alone():
+    made = build_structure(DEFAULT, DOMAIN, 0)
+    assert set(made.matrices) == {PAIR}
+    assert (made.matrices[PAIR] != fused_graph(DOMAIN.features, DEFAULT.fusion).graph).nnz == 0
+    assert made.facts["fusion.converged"] == 1
+
+
+def test_the_paper_needs_both_and_clusters_find_the_two_kinds():
+    made = build_structure(dataclasses.replace(PAPER, hypergraph=TWO), DOMAIN, 0)
+    gamma = made.matrices[HYPER].toarray()
+    np.testing.assert_allclose(gamma.sum(1), 1, atol=1e-6)
+    kinds = gamma.argmax(1)
+    assert len(set(kinds[::2])) == len(set(kinds[1::2])) == 1
+    assert kinds[0] != kinds[1]
+
+
+def test_the_same_seed_gives_the_same_clusters():
+    config = dataclasses.replace(PAPER, hypergraph=TWO)
+    first, second = (build_structure(config, DOMAIN, 3).matrices[HYPER] for _ in range(2))
+    assert (first != second).nnz == 0
+
+
+def test_without_graph_views_nothing_is_computed_and_no_features_are_needed():
+    config = SieougConfig(views=ViewsConfig(pair_weight=0.0))
+    assert not needs_pair_graph(config)
+    assert not needs_hypergraph(config)
+    assert build_structure(config, Domain("bare", DOMAIN.interactions), 0).matrices == {}
+
+
+def test_items_without_features_are_an_error_that_says_what_to_do():
+    with pytest.raises(DataError, match="without any modality") as caught:
+        build_structure(DEFAULT, Domain("bare", DOMAIN.interactions), 0)
+    assert "pair_weight" in caught.value.remedy

@@ -1,0 +1,111 @@
+"""The views of a domain against dense matrices."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from raymm.contracts import Domain, Feature
+from raymm.graph.hypergraph import HypergraphConfig
+from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, ViewsConfig
+from raymm.models.sieoug.structure import HYPER, PAIR, build_structure
+from raymm.models.sieoug.tower import Tower
+from raymm.models.spec import Place
+from raymm.parallel.grid import single
+from tests.toy_data import checkerboard
+
+PLACE = Place(single(), torch.device("cpu"), 0)
+DOMAIN = checkerboard("toy", n_users=6, n_items=10)[0]
+FULL = SieougConfig(
+    width=5,
+    item_input="multimodal",
+    views=ViewsConfig(sides="both", hyper_weight=0.5, pair_weight=2.0, interaction_layers=2),
+    hypergraph=HypergraphConfig(clusters=2),
+)
+
+
+def _tower(config, domain=DOMAIN):
+    structure = build_structure(config, domain, 0)
+    return Tower(config, domain, structure, PLACE, torch.Generator().manual_seed(1)), structure
+
+
+def _dense(tower, structure):
+    """Views by dense linear algebra from the definition."""
+    interactions = DOMAIN.interactions.toarray().astype(np.float64)
+    users = tower.users().detach().double().numpy()
+    items = tower.items().detach().double().numpy()
+    for feature, projection in zip(DOMAIN.features.values(), tower.projections, strict=True):
+        items = items + feature.values @ projection().detach().double().numpy()
+    n = len(users)
+    whole = np.zeros((n + len(items),) * 2)
+    whole[:n, n:], whole[n:, :n] = interactions, interactions.T
+    degrees = whole.sum(1)
+    normal = whole / np.sqrt(np.outer(degrees, degrees))
+    start = np.vstack([users, items])
+    h = (start + normal @ start + normal @ normal @ start) / 3
+    pair = structure.matrices[PAIR].toarray() @ items
+    gamma = structure.matrices[HYPER].toarray().astype(np.float64)
+    hyper = gamma @ np.diag(1 / gamma.sum(0)) @ gamma.T @ items
+    rows = interactions / interactions.sum(1, keepdims=True)
+    return (h[:n], rows @ pair, rows @ hyper), (h[n:], pair, hyper)
+
+
+def test_every_view_equals_its_definition():
+    tower, structure = _tower(FULL)
+    views = tower.views()
+    for made, expected in zip((views.users, views.items), _dense(tower, structure), strict=True):
+        assert len(made) == 3
+        for view, dense in zip(made, expected, strict=True):
+            np.testing.assert_allclose(view.detach().numpy(), dense, atol=1e-5)
+
+
+def test_a_sum_adds_the_views_at_their_weights():
+    tower, structure = _tower(FULL)
+    users, items = _dense(tower, structure)
+    found_users, found_items = tower.whole()
+    np.testing.assert_allclose(found_users.numpy(), users[0] + 2 * users[1] + 0.5 * users[2], atol=1e-5)
+    np.testing.assert_allclose(found_items.numpy(), items[0] + 2 * items[1] + 0.5 * items[2], atol=1e-5)
+    rows = torch.tensor([3, 3, 0])
+    torch.testing.assert_close(tower.item_rows(tower.views(), rows).detach(), found_items[rows])
+
+
+def test_on_the_item_side_alone_users_keep_their_first_view():
+    tower, _ = _tower(dataclasses.replace(FULL, views=ViewsConfig()))
+    views = tower.views()
+    assert (len(views.users), len(views.items)) == (1, 2)
+    torch.testing.assert_close(tower.whole()[0], views.users[0].detach())
+
+
+def test_attention_weights_sum_to_one_and_mix_rows():
+    config = dataclasses.replace(PAPER, width=5, hypergraph=HypergraphConfig(clusters=2))
+    tower, _ = _tower(config)
+    views = tower.views()
+    rows = torch.arange(10)
+    weights = tower.item_attention(tuple(view[rows] for view in views.items))
+    torch.testing.assert_close(weights.sum(1), torch.ones(10))
+    mixed = sum(view[rows] * weights[:, place, None] for place, view in enumerate(views.items))
+    torch.testing.assert_close(tower.item_rows(views, rows), mixed)
+    means = tower.attention_means(views, rows)
+    assert sum(means.values()) == pytest.approx(1, abs=1e-5)
+    assert set(means) == {"interactions", "pair", "hyper"}
+
+
+def test_a_missing_modality_adds_nothing_whatever_fills_its_place():
+    present = np.ones(10, bool)
+    present[4] = False
+    made = []
+    for fill in (0.0, 99.0):
+        values = np.array(DOMAIN.features["a"].values)
+        values[4] = fill
+        domain = Domain("toy", DOMAIN.interactions, {"a": Feature(values, present), "b": DOMAIN.features["b"]})
+        made.append(_tower(FULL, domain)[0].whole()[1])
+    assert torch.equal(made[0], made[1])
+
+
+def test_the_default_has_no_projections_and_fixed_weights():
+    tower, _ = _tower(dataclasses.replace(DEFAULT, width=5))
+    assert tower.projection_parameters() == []
+    assert not tower.weights.requires_grad
+    learned, _ = _tower(dataclasses.replace(DEFAULT, width=5, views=ViewsConfig(learned=True)))
+    assert learned.weights.requires_grad

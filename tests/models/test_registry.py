@@ -1,0 +1,23 @@
+import dataclasses
+
+import pytest
+
+from raymm.errors import ConfigError
+from raymm.models.registry import MODELS, find_model
+
+
+def test_every_model_has_a_default_preset_of_its_config():
+    assert MODELS
+    for name, spec in MODELS.items():
+        assert spec.name == name
+        assert spec.summary
+        assert "default" in spec.presets
+        for preset in spec.presets.values():
+            assert isinstance(preset, spec.config)
+            assert dataclasses.is_dataclass(preset)
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones():
+    assert find_model("sieoug") is MODELS["sieoug"]
+    with pytest.raises(ConfigError, match="sieoug"):
+        find_model("sieug")
