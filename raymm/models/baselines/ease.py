@@ -11,9 +11,9 @@ from scipy import linalg, sparse
 from raymm.config import check, setting
 from raymm.contracts import Domain, Scorer, TrainData
 from raymm.errors import DataError
-from raymm.models.baselines.histories import sparse_item_scorer, strongest_of_columns
+from raymm.models.baselines.histories import sparse_item_scorer
 
-_COLUMNS_AT_ONCE = 1_024
+_COLUMNS_AT_ONCE = 512
 _Columns = Callable[[int, int], np.ndarray]
 
 
@@ -65,8 +65,7 @@ def _weights(config: EaseConfig, domain: Domain) -> sparse.csr_array:
             "raise most_items if the memory is there (8 bytes x its square), or take item_knn",
         )
     ratings = sparse.csr_array(domain.interactions, dtype=np.float64)
-    inverse = _users_inverse if domain.n_users < domain.n_items else _items_inverse
-    columns_of = inverse(ratings, config.ridge)
+    columns_of = (_by_users if domain.n_users < domain.n_items else _by_items)(ratings, config.ridge)
     blocks = []
     for start in range(0, domain.n_items, _COLUMNS_AT_ONCE):
         stop = min(start + _COLUMNS_AT_ONCE, domain.n_items)
@@ -74,14 +73,12 @@ def _weights(config: EaseConfig, domain: Domain) -> sparse.csr_array:
         own = (np.arange(start, stop), np.arange(stop - start))
         columns /= -columns[own]
         columns[own] = 0
-        blocks.append(strongest_of_columns(sparse.csr_array(columns), config.kept))
+        blocks.append(_largest(columns, config.kept))
     return sparse.csr_array(sparse.hstack(blocks, format="csr"))
 
 
-def _items_inverse(ratings: sparse.csr_array, ridge: float) -> _Columns:
-    gram = (ratings.T @ ratings).toarray()
-    gram[np.diag_indices_from(gram)] += ridge
-    whole = linalg.inv(gram, overwrite_a=True, check_finite=False)
+def _by_items(ratings: sparse.csr_array, ridge: float) -> _Columns:
+    whole = _inverse((ratings.T @ ratings).toarray(), ridge)
 
     def columns(start: int, stop: int) -> np.ndarray:
         return np.array(whole[:, start:stop])
@@ -89,14 +86,36 @@ def _items_inverse(ratings: sparse.csr_array, ridge: float) -> _Columns:
     return columns
 
 
-def _users_inverse(ratings: sparse.csr_array, ridge: float) -> _Columns:
-    gram = (ratings @ ratings.T).toarray()
-    gram[np.diag_indices_from(gram)] += ridge
-    users = linalg.inv(gram, overwrite_a=True, check_finite=False)
+def _by_users(ratings: sparse.csr_array, ridge: float) -> _Columns:
+    users = _inverse((ratings @ ratings.T).toarray(), ridge)
 
     def columns(start: int, stop: int) -> np.ndarray:
-        block = -(ratings.T @ (users @ ratings[:, start:stop].toarray()))
+        # Sparse times dense on both sides; the inverse is symmetric.
+        block = -(ratings.T @ np.ascontiguousarray((ratings[:, start:stop].T @ users).T))
         block[np.arange(start, stop), np.arange(stop - start)] += 1
         return np.asarray(block / ridge)
 
     return columns
+
+
+def _inverse(gram: np.ndarray, ridge: float) -> np.ndarray:
+    """Invert `gram + ridge I`, symmetric and positive definite, by its Cholesky factor."""
+    gram[np.diag_indices_from(gram)] += ridge
+    factor, failed = linalg.lapack.dpotrf(gram.T, lower=1, overwrite_a=1)  # in place: its transpose is in column order
+    lower, also_failed = linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+    if failed or also_failed:
+        raise DataError("a matrix that is not positive definite", "a larger ridge", "EASE", "raise `ridge`")
+    for start in range(0, len(lower), _COLUMNS_AT_ONCE):  # mirror in blocks: no second matrix
+        stop = min(start + _COLUMNS_AT_ONCE, len(lower))
+        lower[start:stop, stop:] = lower[stop:, start:stop].T
+        block = np.tril(lower[start:stop, start:stop])
+        lower[start:stop, start:stop] = block + np.tril(block, -1).T
+    return np.asarray(lower)
+
+
+def _largest(columns: np.ndarray, kept: int) -> sparse.csr_array:
+    """Keep the entries of each column that are largest in size, those that are not zero."""
+    if kept < len(columns):
+        dropped = np.argpartition(np.abs(columns), len(columns) - kept, axis=0)[: len(columns) - kept]
+        np.put_along_axis(columns, dropped, 0, axis=0)
+    return sparse.csr_array(columns)

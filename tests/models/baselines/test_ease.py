@@ -8,13 +8,18 @@ import torch
 from scipy import sparse
 
 from raymm.errors import DataError
+from raymm.models.baselines import ease
 from raymm.models.baselines.ease import EaseConfig, fit
 from tests.models.baselines.toy import toy_data
 
 
+@pytest.mark.parametrize("block", [4, 512])
 @pytest.mark.parametrize("users", [20, 9])
-def test_each_column_is_the_ridge_regression_without_the_item_itself(users: int) -> None:
-    """More users than items, and fewer: two ways to the same inverse."""
+def test_each_column_is_the_ridge_regression_without_the_item_itself(
+    users: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More users than items, and fewer: two ways to the same inverse; in several blocks, and in one."""
+    monkeypatch.setattr(ease, "_COLUMNS_AT_ONCE", block)
     data = toy_data()
     dense = data.domains[0].interactions.toarray().astype(float)[:users]
     data = replace(data, domains=(replace(data.domains[0], interactions=sparse.csr_array(dense.astype(np.float32))),))
