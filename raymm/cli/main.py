@@ -19,6 +19,7 @@ from raymm.errors import ConfigError, RaymmError
 from raymm.experiment import Experiment, build_experiment
 
 FAILED, INTERNAL, INTERRUPTED = 1, 70, 130
+_PACKAGES = "working_dir_files"  # folder of Ray that holds the working directories of jobs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,10 +100,21 @@ def _register(chosen: Namespace, display: Display) -> None:
     display.console.print(f"registered: {registered.uri} (version {registered.version})", highlight=False)
 
 
+def _warn_of_packages(chosen: Namespace, display: Display) -> None:
+    """Say so where relative paths lead into the copy of the working directory that Ray made for a job."""
+    relative = [str(path) for path in (chosen.prepared, chosen.runs, chosen.store) if path and not path.is_absolute()]
+    if relative and _PACKAGES in Path.cwd().parts:
+        display.warn(
+            f"this job runs in Ray's own copy of the submitted folder, where {', '.join(relative)} will be lost; "
+            "give absolute --prepared, --runs and --store on storage that stays"
+        )
+
+
 def _pipeline(chosen: Namespace, display: Display) -> None:
     from raymm.report.table import summary_table
     from raymm.verbs.pipeline import PipelineRequest, run_pipeline
 
+    _warn_of_packages(chosen, display)
     experiment = _experiment_of(chosen)
     request = PipelineRequest(
         experiment=experiment,

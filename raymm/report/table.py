@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raymm.evaluation.compare import Comparison
-from raymm.report.record import DomainResult, RunRecord, named
+from raymm.report.record import DomainFacts, DomainResult, RunRecord, named
 
 _COLORS = {"better": "green", "worse": "red", "open": "yellow"}
 
@@ -31,7 +31,9 @@ def summary_table(record: RunRecord, report: Path | None, model_uri: str, next_c
     heading = Text.assemble(
         ("test set", "bold"), f"  {_plain(record.model)} beside {_plain(record.baseline)}, run {_plain(record.name)}"
     )
-    parts: list[RenderableType] = [heading, *(_metrics(record, result) for result in record.domains)]
+    parts: list[RenderableType] = [heading]
+    for result in record.domains:
+        parts.extend((Text(), _facts(result.facts), _metrics(record, result)))
     parts.extend(Text(f"  ! {_plain(warning)}", style="yellow") for warning in record.warnings)
     rows = (("report", "" if report is None else str(report)), ("model", model_uri), ("next", next_command))
     for label, text in rows:
@@ -40,14 +42,16 @@ def summary_table(record: RunRecord, report: Path | None, model_uri: str, next_c
     return Group(*parts)
 
 
-def _metrics(record: RunRecord, result: DomainResult) -> Table:
-    facts = result.facts
-    title = Text.assemble(
+def _facts(facts: DomainFacts) -> Text:
+    return Text.assemble(
         (_plain(facts.name), "bold"),
         (f"  {facts.n_users:,} users, {facts.n_items:,} items, ", "dim"),
         (f"{facts.n_interactions:,} training and {facts.n_held_out:,} test interactions", "dim"),
     )
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="")
+
+
+def _metrics(record: RunRecord, result: DomainResult) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric", min_width=10)
     for name in (record.model, record.baseline, "difference"):
         table.add_column(Text(_plain(name)), justify="right")
