@@ -127,6 +127,7 @@ def find_warnings(
                 f"{model} is worse than the baseline in {name} ({', '.join(worse)}): "
                 "train longer, or look for a learning rate or transfer weight that is too high."
             )
+        warnings.extend(_above(result, model))
         shown = {key: share for key, share in result.catalogue.get(model, {}).items() if key.startswith("coverage@")}
         for key, share in shown.items():
             if share < 0.01:
@@ -139,6 +140,17 @@ def find_warnings(
             f"{selection} on validation was best in the last epoch ({validated[-1]['epoch']}): more epochs may help."
         )
     return tuple(warnings)
+
+
+def _above(result: DomainResult, model: str) -> list[str]:
+    """Name every other model that ranks the domain better."""
+    own = result.means[model]
+    metric = next((key for key in ("ndcg@10", *own) if key in own), "")
+    return [
+        f"{name} ranks {result.facts.name} better than {model}: {metric} {means[metric]:.4f} against {own[metric]:.4f}."
+        for name, means in result.means.items()
+        if name != model and means.get(metric, -1.0) > own[metric]
+    ]
 
 
 def _facts(domain: Domain, values: RankingValues) -> DomainFacts:

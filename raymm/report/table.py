@@ -26,7 +26,8 @@ def summary_table(record: RunRecord, report: Path | None, model_uri: str, next_c
         next_command: The command to try next; empty for none.
 
     Returns:
-        Something that a rich console prints. Names that come from data are shown as they are, without markup.
+        Something that a rich console prints. The difference and its interval are those to the record's baseline. Names
+        that come from data are shown as they are, without markup.
     """
     heading = Text.assemble(
         ("test set", "bold"), f"  {_plain(record.model)} beside {_plain(record.baseline)}, run {_plain(record.name)}"
@@ -53,7 +54,8 @@ def _facts(facts: DomainFacts) -> Text:
 def _metrics(record: RunRecord, result: DomainResult) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric", min_width=10)
-    for name in (record.model, record.baseline, "difference"):
+    others = sorted(set(result.means) - {record.model, record.baseline})
+    for name in (record.model, record.baseline, *others, "difference"):
         table.add_column(Text(_plain(name)), justify="right")
     table.add_column("95 % interval" if _common_level(record) else "interval", justify="right")
     for comparison in result.comparisons:
@@ -61,6 +63,7 @@ def _metrics(record: RunRecord, result: DomainResult) -> Table:
             Text(named(comparison.metric)),
             f"{comparison.first:.4f}",
             f"{comparison.second:.4f}",
+            *(f"{result.means[name][comparison.metric]:.4f}" for name in others),
             _gain(comparison),
             f"{comparison.interval[0]:+.4f} to {comparison.interval[1]:+.4f}",
         )

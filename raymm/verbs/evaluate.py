@@ -18,7 +18,7 @@ from raymm.errors import ArtefactError
 from raymm.evaluation.ranking import rank, top_k
 from raymm.evaluation.values import RankingValues, write_values
 from raymm.experiment import build_experiment
-from raymm.models.baselines import popularity
+from raymm.models.baselines import item_knn, popularity
 from raymm.report.judge import draw_examples, find_warnings, judge_domain
 from raymm.report.page import PAGE, RECORD, run_report
 from raymm.report.record import DomainResult, RunRecord, read_record
@@ -27,7 +27,7 @@ from raymm.tracking.store import Tracking
 from raymm.verbs.run import RunFolder, open_run_folder
 
 KIND, SCHEMA = "report", 1
-BASELINE = "popularity"
+BASELINE, NEIGHBOURS = "popularity", "item_knn"
 
 Progress = Callable[[str, int, int], None]
 
@@ -70,7 +70,7 @@ def evaluate(
     progress: Progress = lambda *_: None,
     replace: bool = False,
 ) -> Evaluation:
-    """Rank the test set with a run and with popularity, and write the report.
+    """Rank the test set with a run, with popularity and with item k-NN, and write the report.
 
     A run that has been evaluated is not evaluated again: its report is read, so that the test set is read once.
 
@@ -124,6 +124,7 @@ def _judged(run: RunFolder, prepared: PreparedSet, draft: Path, progress: Progre
     models: dict[str, Mapping[str, Scorer]] = {
         run.experiment.model: run.scorers(),
         BASELINE: popularity.fit(popularity.PopularityConfig(), data),
+        NEIGHBOURS: item_knn.fit(item_knn.ItemKnnConfig(), data),
     }
     generator = np.random.default_rng(run.experiment.train.seed)
     holdouts = open_sealed(prepared.folder)

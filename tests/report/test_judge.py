@@ -105,3 +105,10 @@ def test_warnings_name_the_signature_and_the_remedy() -> None:
     worse, collapsed = find_warnings([bad], "model", [], "ndcg@10")
     assert "worse than the baseline in books (hr@10)" in worse
     assert "0.40%" in collapsed
+
+
+def test_another_model_that_ranks_better_is_named() -> None:
+    good = make_record().domains[0]
+    means = {**good.means, "item_knn": {**good.means["model"], "ndcg@10": good.means["model"]["ndcg@10"] + 0.01}}
+    (warning,) = find_warnings([dataclasses.replace(good, means=means)], "model", [], "ndcg@10")
+    assert warning.startswith("item_knn ranks books better than model: ndcg@10")

@@ -7,7 +7,7 @@ import pytest
 from raymm.data.sealed import open_sealed
 from raymm.errors import ArtefactError
 from raymm.evaluation.values import read_values
-from raymm.verbs.evaluate import BASELINE, evaluate, matching_prepared, report_folder
+from raymm.verbs.evaluate import BASELINE, NEIGHBOURS, evaluate, matching_prepared, report_folder
 from raymm.verbs.register import register
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
@@ -42,7 +42,7 @@ def test_the_report_holds_model_and_popularity_of_every_domain(evaluated):
     assert evaluated.page.stat().st_size > 10_000
     assert [result.facts.name for result in evaluated.record.domains] == ["arts", "office"]
     for result in evaluated.record.domains:
-        assert set(result.means) == {"sieoug", BASELINE}
+        assert set(result.means) == {"sieoug", BASELINE, NEIGHBOURS}
     assert evaluated.metrics()["test.arts.ndcg@10"] == evaluated.record.domains[0].means["sieoug"]["ndcg@10"]
 
 
