@@ -77,7 +77,7 @@ def _train(chosen: Namespace, display: Display) -> None:
     display.end()
     if run is not None and run.problem is not None:
         display.warn(f"MLflow was not reached: {run.problem.found}; {run.problem.remedy}")
-    display.console.print(f"run: {written.folder}\nnext: raymm evaluate {written.folder}", highlight=False)
+    display.console.print(f"run: {written.folder}\nnext: {_program()} evaluate {written.folder}", highlight=False)
 
 
 def _evaluate(chosen: Namespace, display: Display) -> None:
@@ -89,7 +89,7 @@ def _evaluate(chosen: Namespace, display: Display) -> None:
     display.end()
     if found.problem:
         display.warn(f"tracking: {found.problem}")
-    display.console.print(summary_table(found.record, found.page, "", f"raymm register {chosen.run}"))
+    display.console.print(summary_table(found.record, found.page, "", f"{_program()} register {chosen.run}"))
 
 
 def _register(chosen: Namespace, display: Display) -> None:
@@ -129,7 +129,7 @@ def _pipeline(chosen: Namespace, display: Display) -> None:
     result = run_pipeline(request, _needed_tracking(chosen), display)
     display.end()
     evaluation, uri = result.evaluation, result.registered.uri
-    again = f"raymm train {chosen.model} --data {evaluation.run.prepared} --preset paper --name paper"
+    again = f"{_program()} train {chosen.model} --data {_short(evaluation.run.prepared)} --preset paper --name paper"
     display.console.print(summary_table(evaluation.record, evaluation.page, uri, again))
 
 
@@ -166,6 +166,17 @@ def _needed_tracking(chosen: Namespace) -> Any:
 def _address_of(chosen: Namespace) -> str:
     """Return the cluster to use: the one asked for, that of the job this runs in, else one of this process."""
     return str(chosen.address or os.environ.get("RAY_ADDRESS") or "local")
+
+
+def _program() -> str:
+    """Return what to type for this program, whether or not its environment is activated."""
+    installed = Path(sys.executable).with_name("raymm")
+    return str(_short(installed)) if installed.is_file() and _short(installed) != installed else "raymm"
+
+
+def _short(path: Path) -> Path:
+    """Return a path below the working directory as a relative one."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _name_by_time(model: str) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import raymm
-from raymm.artefacts import verify
-from raymm.data.prepared import KnownPairs, open_prepared
+from raymm.artefacts import MANIFEST, verify
+from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
 from raymm.errors import ConfigError, TrackingError
 from raymm.experiment import Experiment
 from raymm.launch.session import connect
@@ -65,6 +65,7 @@ def train(
     """
     prepared = open_prepared(request.prepared.absolute())  # workers have another working directory
     verify(prepared.folder, prepared.manifest)
+    _check_cutoffs(request.experiment, prepared)
     if is_run(request.folder):
         return _finished(request, prepared.fingerprint), None
     storage = storage_folder(request.folder)
@@ -96,9 +97,20 @@ def train(
     written = write_run(request.folder, request.experiment, prepared, journal.records(), outcome.scorers, facts)
     shutil.rmtree(storage)
     if run is not None:
-        run.log_artefact(request.folder / "manifest.json")
+        run.log_artefact(request.folder / MANIFEST)
+        run.log_artefact(prepared.folder / MANIFEST, "prepared")
         run.finish()
     return written, run
+
+
+def _check_cutoffs(experiment: Experiment, prepared: PreparedSet) -> None:
+    """Refuse a cutoff before anything is trained, where validation would refuse it after the first epoch."""
+    largest = max(experiment.train.cutoffs)
+    small = [f"{facts.name} has {facts.n_items:,}" for facts in prepared.domains if facts.n_items < largest]
+    if small:
+        raise ConfigError(
+            f"a cutoff of {largest}", f"at most the number of items; {', '.join(small)}", "train.cutoffs", "lower it"
+        )
 
 
 class _Journal:

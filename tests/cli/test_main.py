@@ -74,7 +74,7 @@ def test_a_prepared_set_of_another_schema(prepared_sample, capsys, tmp_path):
 def test_a_cutoff_larger_than_the_number_of_items(prepared_sample, capsys, tmp_path):
     arguments = [*TRAIN, "--data", str(prepared_sample), "--runs", str(tmp_path), "--address", "local"]
     arguments += ["--set", "train.cutoffs=[10, 100000]", "--workers", "1"]
-    _fails(arguments, capsys, "100000", "items")
+    _fails(arguments, capsys, "100000", "train.cutoffs", "arts has")
 
 
 def _recipe(folder, change):
