@@ -162,7 +162,8 @@ def _exchange_to_rows(columns: torch.Tensor, width: int, grid: Grid) -> torch.Te
         group=grid.column_group,
     )
     blocks = received.split([own_rows * columns_there for columns_there in widths])
-    return torch.cat([block.view(own_rows, -1) for block in blocks], dim=1)
+    shaped = [block.view(own_rows, columns_there) for block, columns_there in zip(blocks, widths, strict=True)]
+    return torch.cat(shaped, dim=1)
 
 
 def _exchange_to_columns(rows: torch.Tensor, n_rows: int, width: int, grid: Grid) -> torch.Tensor:

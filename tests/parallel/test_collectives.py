@@ -50,6 +50,24 @@ def test_any_number_of_ranks_gives_the_same_loss_and_gradients(world):
         torch.testing.assert_close(torch.tensor(weight_gradient, dtype=torch.float64), weight.grad)
 
 
+def _one_row(rank):
+    grid = make_grid(2, 1)
+    own = grid.columns(WIDTH)
+    columns = torch.arange(float(WIDTH))[None, own.start : own.stop].clone().requires_grad_()
+    rows = columns_to_rows(columns, WIDTH, grid)
+    whole = gather_rows(rows, 1, grid)
+    whole.sum().backward()
+    return tuple(rows.shape), whole.tolist(), columns.grad.tolist()
+
+
+def test_a_rank_may_have_no_row_at_all():
+    first, second = run_ranks(_one_row, 2)
+    assert (first[0], second[0]) == ((0, WIDTH), (1, WIDTH))
+    assert first[1] == second[1] == [[0.0, 1.0, 2.0, 3.0, 4.0]]
+    # each of the two ranks holds the whole loss, so a gradient of one each adds up over the group
+    assert first[2] == [[2.0, 2.0]]
+
+
 def test_one_rank_needs_no_process_group():
     x, _ = _start()
     assert sum_columns(x, single()) is x
