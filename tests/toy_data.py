@@ -12,7 +12,7 @@ from raymm.data.sampling import Positives
 def checkerboard(name: str, n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[Domain, Holdout]:
     """Even users like even items, odd users odd items; one such item of each user is withheld, and is the answer.
 
-    Half of the items of his kind are known of a user. Features say which kind an item is, with noise.
+    Features say which kind an item is, with noise; each modality lacks one item.
     """
     generator = np.random.default_rng(seed)
     rows, columns, targets = [], [], []
@@ -24,9 +24,10 @@ def checkerboard(name: str, n_users: int = 40, n_items: int = 24, seed: int = 0)
     train = sparse.csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=(n_users, n_items))
     train.sort_indices()
     wanted = sparse.csr_array((np.ones(n_users, np.float32), (np.arange(n_users), targets)), shape=train.shape)
-    features = {
-        modality: Feature(_kinds(np.arange(n_items) % 2, generator), np.ones(n_items, bool)) for modality in ("a", "b")
-    }
+    features = {}
+    for missing, modality in enumerate(("a", "b")):  # one item lacks each
+        present = np.arange(n_items) != missing
+        features[modality] = Feature(_kinds(np.arange(n_items) % 2, generator) * present[:, None], present)
     return Domain(name, train, features), Holdout(name, np.arange(n_users), wanted, train)
 
 
