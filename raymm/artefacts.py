@@ -18,6 +18,7 @@ import raymm
 from raymm.errors import ArtefactError
 
 MANIFEST = "manifest.json"
+RUN_KIND, RUN_SCHEMA = "run", 1  # what a training leaves, which verbs write and tracking registers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +84,20 @@ def writing(
         The folder to write into, and a dict for the manifest's facts.
 
     Raises:
-        ArtefactError: A file stands at `folder`, or a folder with content does and `replace` is off.
+        ArtefactError: A file stands at `folder`, or a folder with content that may not be replaced: `replace` is off,
+            or raymm did not write it.
     """
     if folder.exists() and not folder.is_dir():
         raise ArtefactError("a file", "a new or empty folder", str(folder), "choose another path")
-    if folder.exists() and any(folder.iterdir()) and not replace:
-        raise ArtefactError("a folder with content", "a new or empty folder", str(folder), "choose another, or --force")
+    if folder.exists() and any(folder.iterdir()):
+        if not replace:
+            raise ArtefactError(
+                "a folder with content", "a new or empty folder", str(folder), "choose another, or --force"
+            )
+        if not (folder / MANIFEST).is_file():
+            raise ArtefactError(
+                "a folder that raymm did not write", f"a {kind} to replace", str(folder), "choose another"
+            )
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     draft.mkdir(parents=True)
     facts: dict[str, Any] = {}

@@ -169,3 +169,11 @@ def test_a_file_is_hashed_by_its_bytes(tmp_path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
     assert artefacts.hash_file(tmp_path / "a") == known
+
+
+def test_a_folder_that_is_no_artefact_is_never_replaced(tmp_path) -> None:
+    (tmp_path / "thing").mkdir()
+    (tmp_path / "thing" / "diary.txt").write_text("dear diary")
+    with pytest.raises(ArtefactError, match="did not write"):
+        _write(tmp_path / "thing", replace=True)
+    assert (tmp_path / "thing" / "diary.txt").read_text() == "dear diary"

@@ -18,7 +18,7 @@ from mlflow.models import Model
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from scipy import sparse
 
-from raymm.artefacts import MANIFEST, Manifest, fingerprint, hash_file, read_manifest, verify
+from raymm.artefacts import MANIFEST, RUN_KIND, RUN_SCHEMA, Manifest, fingerprint, hash_file, read_manifest, verify
 from raymm.data.prepared import PreparedSet, open_prepared
 from raymm.errors import ArtefactError, TrackingError
 from raymm.scorers import load_scorer
@@ -26,8 +26,6 @@ from raymm.tracking.served import KIND, SCHEMA, ServedDomain, write_served
 from raymm.tracking.served_model import ARTEFACT, save_served_model
 from raymm.tracking.store import Tracking
 
-RUN_KIND = "run"
-RUN_SCHEMA = 1
 PREPARED = "prepared"
 
 _RUN_FINGERPRINT = "raymm.run_fingerprint"

@@ -16,7 +16,6 @@ from raymm.errors import ArtefactError
 from raymm.experiment import Experiment, build_experiment
 from raymm.scorers import load_scorer, save_scorer
 
-KIND, SCHEMA = "run", 1
 _CONFIG, _HISTORY, _SCORERS = "config.json", "history.jsonl", "scorers"
 
 
@@ -90,7 +89,7 @@ def write_run(
         ArtefactError: Something stands at `folder`.
     """
     inputs, settings = {"prepared": prepared.fingerprint}, experiment.mathematics()
-    with artefacts.writing(folder, KIND, SCHEMA, inputs, settings) as (draft, noted):
+    with artefacts.writing(folder, artefacts.RUN_KIND, artefacts.RUN_SCHEMA, inputs, settings) as (draft, noted):
         (draft / _CONFIG).write_text(json.dumps(experiment.plain(), indent=1, sort_keys=True) + "\n")
         (draft / _HISTORY).write_text("".join(json.dumps(record) + "\n" for record in history))
         for domain, scorer in scorers.items():
@@ -105,7 +104,7 @@ def open_run_folder(folder: Path) -> RunFolder:
     Raises:
         ArtefactError: It is missing, damaged, or of another kind or schema.
     """
-    manifest = artefacts.read_manifest(folder, KIND, SCHEMA)
+    manifest = artefacts.read_manifest(folder, artefacts.RUN_KIND, artefacts.RUN_SCHEMA)
     artefacts.verify(folder, manifest)
     try:
         history = tuple(json.loads(line) for line in (folder / _HISTORY).read_text().splitlines())

@@ -10,12 +10,12 @@ import pyarrow as pa
 import torch
 from scipy import sparse
 
-from raymm.artefacts import writing
+from raymm.artefacts import RUN_KIND, RUN_SCHEMA, writing
 from raymm.contracts import Scorer
 from raymm.data import layout
 from raymm.data.prepared import PreparedSet, open_prepared
 from raymm.scorers import DotScorer, ItemScorer, save_scorer
-from raymm.tracking.registry import PREPARED, RUN_KIND, RUN_SCHEMA
+from raymm.tracking.registry import PREPARED
 from raymm.tracking.served import ServedDomain
 
 SIZES = {"arts": (30, 20), "office": (25, 15)}
