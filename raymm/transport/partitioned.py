@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from raymm.config import check, setting
+from raymm.errors import SolverError
 from raymm.transport import certificate, support
 from raymm.transport.cells import Cells, default_count, joint_cells
 from raymm.transport.certificate import Certificate, Lower
@@ -109,6 +110,7 @@ def solve_partitioned(
     runner: Runner = LocalSweep,
     checkpoint: Checkpoint | None = None,
     observe: Observer | None = None,
+    start: torch.Tensor | None = None,
 ) -> PartitionedSolution:
     """Solve an entropic problem of any size, and say how far the answer is from the optimum.
 
@@ -124,12 +126,18 @@ def solve_partitioned(
         runner: Who holds the rows: this process, or workers elsewhere.
         checkpoint: Where the state is kept after each iteration; a state found there is taken up.
         observe: Called after each iteration.
+        start: (m,) float64 potentials g of a problem like this one, as of the same users some epochs ago; it saves
+            iterations and decides nothing else. A state found in `checkpoint` goes before it.
 
     Raises:
-        SolverError: No convergence, or a soft mask.
+        SolverError: No convergence, a soft mask, or a start of another length or that is not finite.
         ArtefactError: The checkpoint is damaged or of another problem.
     """
-    run = _Run(problem, config, generator, checkpoint, observe)
+    if start is not None and not (start.shape == problem.b.shape and bool(torch.isfinite(start).all())):
+        raise SolverError(
+            f"a start of shape {tuple(start.shape)}", f"finite, {tuple(problem.b.shape)}", "partitioned transport"
+        )
+    run = _Run(problem, config, generator, checkpoint, observe, start)
     if not run.restore():
         run.prepare()
     return run.finish(runner)
@@ -145,9 +153,10 @@ class _Run:
         generator: torch.Generator,
         checkpoint: Checkpoint | None,
         observe: Observer | None,
+        start: torch.Tensor | None,
     ) -> None:
         self.problem, self.config, self.generator = problem, config, generator
-        self.checkpoint, self.observe = checkpoint, observe
+        self.checkpoint, self.observe, self.start = checkpoint, observe, start
         self.seconds: dict[str, float] = {}
         self.tolerance, self.round, self.done = config.tolerance, 0, 0
         self.state = State(torch.zeros_like(problem.b))
@@ -163,6 +172,8 @@ class _Run:
         shape = (rows.count, columns.count)
         every = torch.ones(shape, dtype=torch.bool, device=cost.source.device)
         self.partition = Partition(rows, columns, every, every.double() / every.numel(), 0.0)
+        if self.start is not None:
+            self.state = State(self.start.double()[columns.order])
         if max(cost.n, cost.m) <= config.sample:
             return
         clock, mass = self._sample_and_extend(clock)
@@ -248,7 +259,8 @@ class _Run:
         g, turned = extend_by_cells(
             by_column, drawn.f, support.whole_tasks(columns), rows.of_position[chosen[0]], rows.count
         )
-        self.state = State(g)
+        if self.start is None:  # potentials that were accurate for a like problem are nearer than those of a sample
+            self.state = State(g)
         return self._lap("extension", clock), 0.5 * (mass / mass.sum() + turned.T / turned.sum())
 
     def _iterate(self, sweep: RowSweep) -> Fixed:

@@ -37,6 +37,27 @@ def kept_plan(problem: Problem, found: PartitionedSolution) -> np.ndarray:
     return (plan * found.partition.kept[cells[0]][:, cells[1]]).numpy()
 
 
+@pytest.mark.parametrize("config", [SMALL, dataclasses.replace(SMALL, sample=1000)], ids=["cut down", "whole"])
+def test_the_potentials_of_a_like_problem_save_iterations_and_change_nothing_else(config: PartitionConfig) -> None:
+    config = dataclasses.replace(config, tolerance=1e-3)
+    x, y = domains(900, 700, 250, torch.float32)
+    moved = x + 0.01 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    before, now = (state_problem(bilinear.cosine(side, y), None, None, 0.05, 0.05) for side in (x, moved))
+    stages: dict[bool, list[str]] = {False: [], True: []}
+    ends = {
+        warm: solved(now, config, start=start, observe=lambda progress, seen=stages[warm]: seen.append(progress.stage))
+        for warm, start in ((False, None), (True, solved(before, config).g))
+    }
+    counts = {warm: len([stage for stage in seen if stage != "sample"]) for warm, seen in stages.items()}
+    assert 0 < counts[True] < counts[False]
+    assert float((ends[True].g - ends[False].g).abs().mean()) < 1e-3
+    assert ends[True].certificate.upper == pytest.approx(ends[False].certificate.upper, rel=1e-3)
+    with pytest.raises(SolverError, match="a start of shape"):
+        solved(now, config, start=torch.zeros(3))
+    with pytest.raises(SolverError, match="finite"):
+        solved(now, config, start=torch.full((700,), torch.nan))
+
+
 @pytest.mark.parametrize("rho", [math.inf, 0.05])
 def test_gap_brackets_the_optimum_of_pot_and_part_of_the_pairs_suffices(rho: float) -> None:
     problem = stated(rho)
