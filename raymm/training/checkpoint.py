@@ -87,6 +87,16 @@ def read_checkpoint(
     return result
 
 
+def read_whole(folder: Path) -> dict[str, torch.Tensor]:
+    """Read every whole tensor of a checkpoint, whatever their names and shapes.
+
+    Raises:
+        TrainingError: No checkpoint, or a missing or damaged file.
+    """
+    stored, columns = _files(folder)[0]
+    return {name: stored.get_tensor(name) for name in stored.keys() if name not in columns}  # noqa: SIM118
+
+
 def _files(folder: Path) -> list[tuple[Any, dict[str, Any]]]:
     found = {path.stem: path for path in folder.glob("columns-*-of-*.safetensors")}
     totals = {int(match.group(1)) for stem in found if (match := re.fullmatch(r"columns-\d+-of-(\d+)", stem))}

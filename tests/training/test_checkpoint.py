@@ -4,7 +4,7 @@ import torch
 from raymm.errors import TrainingError
 from raymm.parallel.columns import ColumnShare
 from raymm.parallel.grid import Grid, share
-from raymm.training.checkpoint import read_checkpoint, write_checkpoint
+from raymm.training.checkpoint import read_checkpoint, read_whole, write_checkpoint
 
 TABLE = torch.arange(21.0).reshape(3, 7)
 BIAS = torch.tensor([1.0, 2.0])
@@ -31,6 +31,17 @@ def test_any_number_of_ranks_reads_what_any_number_wrote(tmp_path, written, rank
     parts = [_read(tmp_path, rank, ranks) for rank in range(ranks)]
     assert torch.equal(torch.cat([part["table"] for part in parts], dim=1), TABLE)
     assert all(torch.equal(part["bias"], BIAS) for part in parts)
+
+
+def test_whole_tensors_are_read_without_knowing_their_names(tmp_path):
+    _write(tmp_path, 2)
+    found = read_whole(tmp_path)
+    assert set(found) == {"bias"}
+    assert torch.equal(found["bias"], BIAS)
+    path = tmp_path / "columns-0-of-2.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(TrainingError, match="differ from the checksum"):
+        read_whole(tmp_path)
 
 
 def test_only_the_first_data_rank_writes(tmp_path):
