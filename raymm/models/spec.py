@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -26,13 +26,68 @@ class Structure:
     facts: Mapping[str, float] = field(default_factory=dict)
 
 
+Tensors = Mapping[str, torch.Tensor]
+Work = Callable[[Tensors], Tensors]
+
+
+class Background(Protocol):
+    """Who does a long piece of work beside the training, so that no step waits for it.
+
+    Every rank calls both methods with the same keys in the same order, and every rank gets the same numbers.
+    """
+
+    def submit(self, key: int, work: Work, inputs: Tensors) -> None:
+        """Have `work(inputs)` done, soon and elsewhere.
+
+        Args:
+            key: Names the result; another one each time, ascending.
+            work: A function of a module of raymm, or `functools.partial` of one: it may run in another process.
+            inputs: Tensors on the CPU that nobody changes any more, equal on all ranks.
+        """
+        ...
+
+    def take(self, key: int) -> Tensors:
+        """Return the result, once for each key; waits until it is there, and raises what the work raised."""
+        ...
+
+
+class InProcess:
+    """`Background` of a process that has no workers to ask: the work is done when its result is taken."""
+
+    def __init__(self) -> None:
+        self._due: dict[int, tuple[Work, Tensors]] = {}
+
+    def submit(self, key: int, work: Work, inputs: Tensors) -> None:
+        """Note the work; see `Background`."""
+        self._due[key] = (work, inputs)
+
+    def take(self, key: int) -> Tensors:
+        """Do the work now; see `Background`."""
+        work, inputs = self._due.pop(key)
+        return work(inputs)
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A model that holds more than its parameters which a checkpoint must bring back."""
+
+    def extra_state(self) -> dict[str, torch.Tensor]:
+        """Return it, whole and equal on all ranks; empty where there is nothing yet."""
+        ...
+
+    def load_extra_state(self, state: Tensors) -> None:
+        """Go on from what `extra_state` returned, on any number of ranks."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where and how a model is made: its rank among all, its device, its seed."""
+    """Where and how a model is made: its rank among all, its device, its seed, and who works beside it."""
 
     grid: Grid
     device: torch.device
     seed: int
+    background: Background = field(default_factory=InProcess)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,17 +17,20 @@ from tests.processes import run_ranks
 from tests.toy_data import checkerboards, positives_of
 
 CPU = torch.device("cpu")
-CASES = [(name, preset) for name, spec in MODELS.items() for preset in spec.presets]
+POPULATION = "default, whole populations"
+CASES = [(name, preset) for name, spec in MODELS.items() for preset in spec.presets] + [("sieoug", POPULATION)]
 
 
 def _settings(spec, preset):
-    """The preset, made small: few columns, few clusters, matching from the first epoch."""
-    plain = config.plain(spec.presets[preset])
+    """The preset, made small: few columns, few clusters, matching from the second epoch."""
+    plain = config.plain(spec.presets["default" if preset == POPULATION else preset])
     plain["width"] = 16
     if "hypergraph" in plain:
         plain["hypergraph"]["clusters"] = 2
     if "transfer" in plain:
         plain["transfer"].update(users=16, warmup_epochs=1)
+    if preset == POPULATION:
+        plain["transfer"].update(scope="population", refresh_epochs=1)
     return config.build(spec.config, plain)
 
 
@@ -71,8 +74,10 @@ def test_the_same_seed_gives_the_same_history_and_another_seed_another(name, pre
 
 @pytest.mark.parametrize(("name", "preset"), CASES)
 def test_config_survives_plain_data(name, preset):
-    settings = MODELS[name].presets[preset]
+    settings = _settings(MODELS[name], preset)
     assert config.build(MODELS[name].config, config.plain(settings)) == settings
+    for shipped in MODELS[name].presets.values():
+        assert config.build(MODELS[name].config, config.plain(shipped)) == shipped
 
 
 @pytest.mark.parametrize(("name", "preset"), CASES)

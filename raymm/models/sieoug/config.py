@@ -11,6 +11,7 @@ from raymm.graph.fusion import FusionConfig
 from raymm.graph.hypergraph import HypergraphConfig
 from raymm.transport.guided import PAPER as PAPER_MATCHING
 from raymm.transport.guided import MatchConfig
+from raymm.transport.population import PopulationConfig
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,14 @@ class TransferConfig:
     temperature: float = setting(0.2, "temperature of the guidance loss", gt=0)
     form: Literal["cross_entropy", "log_sum"] = setting("cross_entropy", "form of the guidance loss")
     warmup_epochs: int = setting(5, "epochs before matching starts, as first embeddings carry no signal", ge=0)
-    matching: MatchConfig = setting(MatchConfig, "the transport problem")
+    scope: Literal["batch", "population"] = setting(
+        "batch", "who is matched: the users of a step, anew in each; or all users, every few epochs beside the training"
+    )
+    refresh_epochs: int = setting(
+        5, "epochs between plans of scope population; each is used as many epochs after it was asked for", ge=1
+    )
+    matching: MatchConfig = setting(MatchConfig, "the transport problem of scope batch")
+    population: PopulationConfig = setting(PopulationConfig, "the transport problem of scope population")
 
     def __post_init__(self) -> None:
         """Check the limits."""

@@ -11,15 +11,16 @@ from torch import nn
 from raymm.contracts import Batch, ParameterGroup, TrainData
 from raymm.errors import DataError
 from raymm.models.sieoug.config import SieougConfig
+from raymm.models.sieoug.plan import Guide, Room, guide_of
+from raymm.models.sieoug.pools import Pools
+from raymm.models.sieoug.refresh import PlanRefresh
 from raymm.models.sieoug.tower import Tower, Views
-from raymm.models.spec import Place, Structure
+from raymm.models.spec import Place, Structure, Tensors
 from raymm.nn.contrastive import cosines, guided_contrastive
 from raymm.nn.ranking import binary_cross_entropy, bpr
 from raymm.parallel.collectives import collect_columns, sum_columns
 from raymm.scorers import DotScorer
 from raymm.transport.guided import Match, match
-
-_FEWEST_ANCHORS, _MOST_ANCHORS = 0.1, 0.5  # share of a matched batch that are known pairs
 
 
 class Sieoug(nn.Module):
@@ -27,6 +28,7 @@ class Sieoug(nn.Module):
 
     `L = L_rec(X) + L_rec(Y) + lambda L_G`. Every rank of a column group computes the same losses from its own columns:
     scores and cosines are sums over columns, so one reduction of a few numbers a row is all that travels.
+    With `transfer.scope` "population" the plan of a step is cut out of one between all users (`PlanRefresh`).
 
     Differs from the source where the preset `default` does: item graph added on the item side only, ids as input,
     guidance loss weighed by users over batch rows, relaxed marginals. The preset `paper` keeps to the letter.
@@ -35,7 +37,10 @@ class Sieoug(nn.Module):
         config: Settings.
         data: Two domains.
         structures: One a domain, from `build_structure`.
-        place: Grid, device and seed.
+        place: Grid, device, seed, and who solves beside the training.
+
+    Raises:
+        DataError: No user to match, or too few known pairs for the cost of whole populations.
     """
 
     def __init__(self, config: SieougConfig, data: TrainData, structures: tuple[Structure, ...], place: Place) -> None:
@@ -48,7 +53,9 @@ class Sieoug(nn.Module):
             for domain, structure in zip(data.domains, structures, strict=True)
         ]
         self.towers = nn.ModuleList(self._towers)
-        self._pools = _Pools(data, config.transfer.users)
+        self._pools = Pools(data, config.transfer.users)
+        self._refresh = self._plans(data, place)
+        self._room = Room(self._pools.room, data.domains[1].n_users)
         self._loss = bpr if config.loss == "bpr" else binary_cross_entropy
         self._epoch = 0
         self._seen: dict[str, list[float]] = defaultdict(list)
@@ -56,7 +63,8 @@ class Sieoug(nn.Module):
     def start_epoch(self, epoch: int) -> dict[str, float]:
         """Note the epoch, which decides whether matching has started; see `contracts.RecModel`."""
         self._epoch = epoch
-        return {"transfer.active": float(self._transfers())}
+        facts = {"transfer.active": float(self._transfers())}
+        return facts | self._refresh.start_epoch(epoch) if self._refresh and self._transfers() else facts
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the weighted losses of a step: one a domain, the regulariser, and the guidance loss once it runs."""
@@ -73,6 +81,15 @@ class Sieoug(nn.Module):
         means = {name: float(np.mean(values)) for name, values in self._seen.items() if name != "gradient"}
         self._seen.clear()
         return means
+
+    def extra_state(self) -> dict[str, torch.Tensor]:
+        """Return the plan in use and the inputs of the next one; see `spec.Resumable`."""
+        return self._refresh.state() if self._refresh else {}
+
+    def load_extra_state(self, state: Tensors) -> None:
+        """Go on from what `extra_state` returned; see `spec.Resumable`."""
+        if self._refresh:
+            self._refresh.load(state)
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
         """Return tables and heads in one group, feature projections in another at their own rate."""
@@ -114,18 +131,53 @@ class Sieoug(nn.Module):
 
     def _guidance(self, batch: Batch, views: list[Views]) -> torch.Tensor:
         transfer = self._config.transfer
-        source, target, n_shared = self._pools.draw(torch.Generator().manual_seed(batch.seed))
-        left = self._towers[0].user_rows(views[0], source.to(self._device))
-        right = self._towers[1].user_rows(views[1], target.to(self._device))
-        whole = collect_columns(torch.cat([left, right]), self._config.width, self._grid)
-        found = match(whole[: len(left)], whole[len(left) :], n_shared, transfer.matching)
-        self._note_match(found)
+        generator = torch.Generator().manual_seed(batch.seed)
+        if transfer.scope == "population":
+            plan = self._refresh.current if self._refresh else None
+            guide = guide_of(plan, *self._pools.draw_source(generator), self._room, generator)
+            left, right = self._users(views, guide.source, guide.target)
+        else:
+            source, target, n_shared = self._pools.draw(generator)
+            left, right = self._users(views, source, target)
+            whole = collect_columns(torch.cat([left, right]), self._config.width, self._grid)
+            found = match(whole[: len(left)], whole[len(left) :], n_shared, transfer.matching)
+            self._note_match(found)
+            guide = Guide(source, target, found.rows, found.columns)
         loss = guided_contrastive(
-            cosines(left, right, self._grid), found.rows, found.columns, transfer.temperature, transfer.form
+            cosines(left, right, self._grid),
+            guide.rows.to(self._device),
+            guide.columns.to(self._device),
+            transfer.temperature,
+            transfer.form,
         )
         rows = max(triples.total for triples in batch.domains)
         scale = len(left) / rows if transfer.reduction == "per_row" else 1.0
         return transfer.weight * scale * loss
+
+    def _users(
+        self, views: list[Views], source: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        left = self._towers[0].user_rows(views[0], source.to(self._device))
+        return left, self._towers[1].user_rows(views[1], target.to(self._device))
+
+    def _plans(self, data: TrainData, place: Place) -> PlanRefresh | None:
+        """Return who keeps the plan of whole populations; None where steps match for themselves, or nobody is open."""
+        transfer = self._config.transfer
+        if transfer.scope == "batch" or not transfer.weight or not all(map(len, self._pools.others)):
+            return None
+        settings = transfer.population
+        if len(data.shared) < 2 and (settings.omega < 1 or settings.align):
+            raise DataError(
+                f"{len(data.shared)} known pairs of {' and '.join(self._names)}",
+                "at least 2, by which whole populations are compared",
+                "transfer.scope population",
+                "give known pairs, or set transfer.population.omega=1 and align=false, or transfer.scope=batch",
+            )
+
+        def users() -> tuple[torch.Tensor, torch.Tensor]:
+            return self._towers[0].whole_users(), self._towers[1].whole_users()
+
+        return PlanRefresh(transfer, self._pools.shared, place, users)
 
     def _note_match(self, found: Match) -> None:
         self._seen["match.error"].append(found.error)
@@ -153,29 +205,3 @@ class Sieoug(nn.Module):
                 means = tower.attention_means(seen, torch.arange(min(1024, len(seen.items[0])), device=self._device))
                 for view, weight in means.items():
                     self._seen[f"attention.{name}.{view}"].append(weight)
-
-
-class _Pools:
-    """Known pairs and the other users of both domains, to draw matched batches from."""
-
-    def __init__(self, data: TrainData, users: int) -> None:
-        source, target = data.domains
-        self._shared = torch.from_numpy(np.array(data.shared))
-        self._others = [
-            torch.from_numpy(np.setdiff1d(np.arange(domain.n_users), data.shared[:, side]))
-            for side, domain in enumerate((source, target))
-        ]
-        share = len(data.shared) / min(source.n_users, target.n_users)
-        self._n_shared = min(len(data.shared), round(users * min(max(share, _FEWEST_ANCHORS), _MOST_ANCHORS)))
-        self._n_others = [min(len(others), users - self._n_shared) for others in self._others]
-        if not all(self._n_shared + others for others in self._n_others):
-            raise DataError("a domain without users to match", "at least one user", "matching")
-
-    def draw(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """Draw a batch: users of the source, users of the target, and how many of the first are known pairs."""
-        pairs = self._shared[torch.randperm(len(self._shared), generator=generator)[: self._n_shared]]
-        sides = [
-            torch.cat([pairs[:, side], others[torch.randperm(len(others), generator=generator)[:count]]])
-            for side, (others, count) in enumerate(zip(self._others, self._n_others, strict=True))
-        ]
-        return sides[0], sides[1], self._n_shared

@@ -88,12 +88,12 @@ class Tower(nn.Module):
     def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return all users (U, D) and all items (I, D), all columns, on every rank; collective."""
         views = self.views()
-        result = []
-        for entities, attention in ((views.users, self.user_attention), (views.items, self.item_attention)):
-            blocks = torch.arange(len(entities[0]), device=entities[0].device).split(_ROWS_AT_ONCE)
-            own = torch.cat([self._mixed(entities, rows, attention) for rows in blocks])
-            result.append(collect_columns(own, self._width, self._grid))
-        return result[0], result[1]
+        return self._collected(views.users, self.user_attention), self._collected(views.items, self.item_attention)
+
+    @torch.no_grad()
+    def whole_users(self) -> torch.Tensor:
+        """Return all users (U, D), all columns, on every rank; collective."""
+        return self._collected(self.views().users, self.user_attention)
 
     @torch.no_grad()
     def attention_means(self, views: Views, rows: torch.Tensor) -> dict[str, float]:
@@ -127,6 +127,11 @@ class Tower(nn.Module):
         for values, projection in zip(self._features, self.projections, strict=True):
             items = items + values @ projection()
         return items
+
+    def _collected(self, entities: tuple[torch.Tensor, ...], attention: ViewAttention | None) -> torch.Tensor:
+        blocks = torch.arange(len(entities[0]), device=entities[0].device).split(_ROWS_AT_ONCE)
+        own = torch.cat([self._mixed(entities, rows, attention) for rows in blocks])
+        return collect_columns(own, self._width, self._grid)
 
     def _mixed(
         self, views: tuple[torch.Tensor, ...], rows: torch.Tensor, attention: ViewAttention | None

@@ -1,5 +1,6 @@
 import pytest
 
+from raymm.config import build, plain
 from raymm.errors import ConfigError
 from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, ViewsConfig
 
@@ -17,6 +18,20 @@ def test_the_presets_are_what_they_are_called():
     assert (PAPER.transfer.weight, PAPER.transfer.reduction, PAPER.hypergraph.clusters) == (0.6, "mean", 15)
     matching = PAPER.transfer.matching
     assert (matching.epsilon, matching.mask, matching.relation, matching.marginals) == (0.05, "soft", "js", "balanced")
+
+
+def test_steps_match_for_themselves_unless_whole_populations_are_asked_for():
+    assert DEFAULT.transfer.scope == PAPER.transfer.scope == "batch"
+    asked = build(SieougConfig, {"transfer": {"scope": "population", "refresh_epochs": 3, "population": {"top_k": 8}}})
+    assert (asked.transfer.scope, asked.transfer.refresh_epochs, asked.transfer.population.top_k) == (
+        "population",
+        3,
+        8,
+    )
+    assert build(SieougConfig, plain(asked)) == asked
+    for wrong in ({"refresh_epochs": 0}, {"population": {"top_k": 0}}, {"scope": "all"}):
+        with pytest.raises(ConfigError, match=r"transfer\.(refresh_epochs|population\.top_k|scope): found"):
+            build(SieougConfig, {"transfer": wrong})
 
 
 def test_learned_weights_with_attention_have_no_effect_and_are_refused():

@@ -111,19 +111,6 @@ def test_no_gradient_flows_through_the_plan():
     assert guided_contrastive(left[source] @ left[source].T, found.rows, found.columns, 0.2).requires_grad
 
 
-def test_known_pairs_are_drawn_together_and_others_apart():
-    data, _ = checkerboards(2)
-    model = _model(data, transfer=_transfer())
-    for seed in range(5):
-        source, target, n_shared = model._pools.draw(torch.Generator().manual_seed(seed))
-        pairs = {tuple(pair) for pair in data.shared.tolist()}
-        assert {
-            tuple(pair) for pair in zip(source[:n_shared].tolist(), target[:n_shared].tolist(), strict=True)
-        } <= pairs
-        assert not set(source[n_shared:].tolist()) & set(data.shared[:, 0].tolist())
-        assert len(set(source.tolist())) == len(source) == 16
-
-
 def test_domains_without_shared_users_can_be_matched_by_distance():
     data, _ = checkerboards(2)
     bare = TrainData(data.domains, np.empty((0, 2), np.int64), "bare")
