@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 
 import raymm
+from raymm import config
 from raymm.experiment import describe_experiment
 from raymm.models.registry import MODELS
+from raymm.transport.population import PopulationConfig
 
 _EXAMPLES = """\
 examples:
@@ -16,7 +18,26 @@ examples:
   raymm train sieoug --data prepared/arts_office --preset paper --set train.loop.epochs=50
   raymm evaluate runs/first
   raymm register runs/first --name raymm-sieoug --alias champion
+  raymm match --source A.parquet --target B.parquet --anchors pairs.parquet --output matchings/first
   raymm settings sieoug
+"""
+
+_MATCH = """\
+Match the users of two populations, and say how far the answer is from the optimum.
+
+files:
+  --source and --target hold one row a user.
+    Parquet (a file, or a folder of *.parquet): a column of ids (strings or whole numbers; `id`, or --id-column) and
+    either ONE column of lists of numbers or columns of numbers only, one a dimension; no other columns.
+    X.npy: (users, dimensions); ids are the lines of X.ids.txt beside it or, without it, row numbers from 0.
+  --anchors holds pairs that are known to be one person: Parquet with columns source_id and target_id.
+
+settings:
+  With 20 anchors or more, cost, epsilon and marginals are chosen by hiding half of the anchors and finding them again;
+  whatever is named on the command line is kept. `raymm settings match` lists all that --set takes.
+
+interrupted:
+  The same command goes on from the last iteration, kept in .matching beside --output.
 """
 
 
@@ -36,14 +57,17 @@ def make_parser() -> argparse.ArgumentParser:
     _evaluate(_verb(verbs, "evaluate", "rank the test set with a run, beside popularity, and write a report"))
     _register(_verb(verbs, "register", "put an evaluated run into the MLflow model registry"))
     _pipeline(_verb(verbs, "pipeline", "prepare, train, evaluate and register in one go"))
-    settings = _verb(verbs, "settings", "list every setting of a model's run, with default and meaning")
-    settings.add_argument("model", choices=sorted(MODELS))
+    _match(_verb(verbs, "match", "match the users of two populations by optimal transport, with a certificate"))
+    settings = _verb(
+        verbs, "settings", "list every setting of a model's run or of a matching, with default and meaning"
+    )
+    settings.add_argument("model", choices=[*sorted(MODELS), "match"])
     return parser
 
 
 def settings_table(model: str) -> list[tuple[str, str, str]]:
-    """List name, default and meaning of every setting that `--set` takes."""
-    return describe_experiment(model)
+    """List name, default and meaning of every setting that `--set` takes; `match` stands for `raymm match`."""
+    return config.describe(PopulationConfig) if model == "match" else describe_experiment(model)
 
 
 def _verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, words: str) -> argparse.ArgumentParser:
@@ -95,6 +119,29 @@ def _pipeline(parser: argparse.ArgumentParser) -> None:
     _model_name(parser)
     _experiment(parser)
     _tracking(parser)
+    _ray(parser)
+
+
+def _match(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.formatter_class = _MATCH, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--source", type=Path, required=True, metavar="FILE", help="embeddings of the users to match")
+    parser.add_argument("--target", type=Path, required=True, metavar="FILE", help="embeddings of their candidates")
+    parser.add_argument("--anchors", type=Path, metavar="FILE", help="known pairs (default: none are known)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--id-column", default="id", metavar="NAME", help="column of ids in Parquet (default: id)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="partners listed for each user (default: 32)")
+    parser.add_argument("--epsilon", type=float, help="entropic weight, in the unit of the cost (default: chosen)")
+    parser.add_argument("--target-gap", type=float, metavar="GAP", help="relative gap to reach (default: 0.01)")
+    parser.add_argument("--bound", choices=("deterministic", "sampled"), help="kind of the lower bound")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting")
+    parser.add_argument(
+        "--choose",
+        action=argparse.BooleanOptionalAction,
+        help="choose settings on hidden anchors, or keep the defaults (default: choose with 20 anchors or more)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+    parser.add_argument("--workers", type=int, default=0, help="Ray actors; 0 works in this process (default: 0)")
+    parser.add_argument("--force", action="store_true", help="replace what stands at --output")
     _ray(parser)
 
 

@@ -42,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         display.end()
-        problems.console.print("interrupted; a training goes on when it is started again with the same --name")
+        problems.console.print(
+            "interrupted; a training goes on when it is started again with the same --name, "
+            "a matching with the same --output"
+        )
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback unless asked for
         display.end()
@@ -133,6 +136,37 @@ def _pipeline(chosen: Namespace, display: Display) -> None:
     display.console.print(summary_table(evaluation.record, evaluation.page, uri, again))
 
 
+def _match(chosen: Namespace, display: Display) -> None:
+    from raymm.report.matching import matching_table
+    from raymm.verbs.match import MatchRequest, match_files
+
+    named = {
+        "epsilon": chosen.epsilon,
+        "top_k": chosen.top_k,
+        "partition.target_gap": chosen.target_gap,
+        "partition.bound": chosen.bound,
+    }
+    flags = [f"{name}={value}" for name, value in named.items() if value is not None]
+    request = MatchRequest(
+        source=chosen.source,
+        target=chosen.target,
+        output=chosen.output,
+        anchors=chosen.anchors,
+        values=config.override({}, [*chosen.set, *flags]),
+        choose=chosen.choose,
+        seed=chosen.seed,
+        workers=chosen.workers,
+        address=_address_of(chosen),
+        id_column=chosen.id_column,
+        force=chosen.force,
+    )
+    where = f"{chosen.workers} Ray actors" if chosen.workers else "this process"
+    display.step(f"Matching {chosen.source} and {chosen.target} in {where}")
+    found = match_files(request, display.progress)
+    display.end()
+    display.console.print(matching_table(found.folder, found.record, found.quality, found.reused))
+
+
 def _settings(chosen: Namespace, display: Display) -> None:
     display.settings(settings_table(chosen.model))
 
@@ -189,6 +223,7 @@ _VERBS = {
     "evaluate": _evaluate,
     "register": _register,
     "pipeline": _pipeline,
+    "match": _match,
     "settings": _settings,
 }
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 
 from raymm.config import check, setting
-from raymm.errors import SolverError
+from raymm.errors import ConfigError, SolverError
 from raymm.transport.bilinear import Bilinear
 from raymm.transport.population import PopulationConfig, check_pairs, population_cost
 from raymm.transport.problem import state_problem
@@ -27,14 +27,23 @@ class QualityConfig:
     hidden: float = setting(0.5, "Share of the known pairs that is hidden.", gt=0, lt=1)
     most_users: int = setting(3000, "Users of each side that are matched in a trial, hidden ones first.", ge=10)
     relations: tuple[str, ...] = setting(("profile", "hellinger"), "Forms of the relation that are tried.")
-    omegas: tuple[float, ...] = setting((0.0, 0.5, 1.0), "Shares of the (aligned) distance that are tried.", ge=0, le=1)
+    omegas: tuple[float, ...] = setting((0.0, 0.5, 1.0), "Shares of the distance that are tried.", ge=0, le=1)
     relaxations: tuple[float, ...] = setting((0.02, 0.05, 0.1), "Weights rho that are tried.", gt=0)
+    balanced: bool = setting(True, "Whether balanced marginals are tried, beside relaxed ones.")
     epsilons: tuple[float, ...] = setting((0.02, 0.05), "Entropic weights that are tried.", gt=0)
     max_iterations: int = setting(100, "Iterations of one trial at most.", ge=1)
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges, and that there is something to try."""
         check(self)
+        if not self.trials:
+            raise ConfigError("nothing to try", "a relation, an omega, an epsilon and a marginal", "QualityConfig")
+
+    @property
+    def trials(self) -> int:
+        """Number of plans that are tried; the distance alone (omega 1) has no relation to vary."""
+        ways = sum(min(1, len(self.relations)) if omega == 1.0 else len(self.relations) for omega in self.omegas)
+        return ways * len(self.epsilons) * (len(self.relaxations) + self.balanced)
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,7 @@ def choose_on_hidden(
     config: PopulationConfig,
     quality: QualityConfig,
     generator: torch.Generator,
+    tell: Callable[[Quality, int], None] | None = None,
 ) -> tuple[PopulationConfig, list[Quality]]:
     """Try relations, mixtures, epsilon and marginals on hidden pairs; return the best settings and all figures.
 
@@ -172,18 +182,22 @@ def choose_on_hidden(
         config: Settings to start from; what is not tried is kept.
         quality: What is tried.
         generator: Hides pairs and draws the other users.
+        tell: Called after each plan, with its figures and the number of plans tried so far.
 
     Raises:
         SolverError: Bad embeddings or pairs, or too few pairs.
     """
     trial = hide_pairs(pairs, len(source), len(target), quality, generator)
     rows = baselines(source, target, trial, config)
-    best, best_mrr = config, -1.0
+    best, best_mrr, count = config, -1.0, 0
     for way in _ways(config, quality):
         cost = population_cost(source, target, trial.shown, way).take(trial.rows, trial.columns)
         for tried in _weights(way, quality):
             found = _tried(cost, tried, trial, quality)
             rows.append(found)
+            count += 1
+            if tell:
+                tell(found, count)
             if found.mrr > best_mrr:
                 best, best_mrr = tried, found.mrr
     return best, rows
@@ -205,11 +219,12 @@ def _ways(config: PopulationConfig, quality: QualityConfig) -> Iterator[Populati
         for relation in quality.relations[:1] if omega == 1.0 else quality.relations:
             if relation not in ("profile", "hellinger"):
                 raise SolverError(f"relation {relation!r}", "profile or hellinger", "QualityConfig.relations")
-            yield replace(config, omega=omega, relation=relation, align=True)  # type: ignore[arg-type]
+            yield replace(config, omega=omega, relation=relation)  # type: ignore[arg-type]
 
 
 def _weights(config: PopulationConfig, quality: QualityConfig) -> Iterator[PopulationConfig]:
     for epsilon in quality.epsilons:
         for rho in quality.relaxations:
             yield replace(config, epsilon=epsilon, marginals="relaxed", relaxation=rho)
-        yield replace(config, epsilon=epsilon, marginals="balanced")
+        if quality.balanced:
+            yield replace(config, epsilon=epsilon, marginals="balanced")

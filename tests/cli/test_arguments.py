@@ -3,7 +3,7 @@ import pytest
 from raymm.cli.arguments import make_parser, settings_table
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "evaluate", "register", "pipeline", "settings"])
+@pytest.mark.parametrize("verb", ["prepare", "train", "evaluate", "register", "pipeline", "match", "settings"])
 def test_every_verb_explains_itself(verb, capsys):
     with pytest.raises(SystemExit) as left:
         make_parser().parse_args([verb, "--help"])
@@ -23,3 +23,9 @@ def test_the_settings_table_has_every_setting_with_its_meaning():
     assert rows["train.batch_size"][0] == "4096"
     assert "settings.transfer.matching.epsilon" in rows
     assert [name for name, (_, words) in rows.items() if not words] == []
+
+
+def test_the_settings_of_a_matching_are_listed_too():
+    rows = {name: words for name, _, words in settings_table("match")}
+    assert "partition.target_gap" in rows
+    assert all(rows.values())
