@@ -20,6 +20,7 @@ from raymm.contracts import Scorer
 from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
 from raymm.errors import ClusterError, ConfigError, RaymmError, TrainingError
 from raymm.experiment import Experiment, build_experiment
+from raymm.launch.background import start_errands
 from raymm.launch.board import start_board
 from raymm.launch.ingest import WholeShards, training_dataset
 from raymm.launch.session import plain_errors
@@ -82,6 +83,7 @@ def run_training(
         "known_pairs": known_pairs,
         "structures": structures,
         "board": board,
+        "errands": start_errands(),
     }
     with _following(board, on_epoch):
         result = _fit(_trainer(request, experiment, prepared, storage, resources), board)
@@ -151,7 +153,7 @@ def _claim(storage: Path, experiment: Experiment, prepared: PreparedSet, known_p
 
 
 def _resources(experiment: Experiment) -> dict[str, float]:
-    """Give each worker its share of the CPUs, and leave one for reading data."""
+    """Give each worker its share of the CPUs, and leave one: for reading data, later for work beside the training."""
     scale = experiment.scale
     have = ray.cluster_resources()
     cpus = scale.cpus_per_worker or max(0.01, (have.get("CPU", 0) - 1) / scale.workers)

@@ -22,16 +22,18 @@ from raymm.errors import RaymmError, TrainingError
 from raymm.evaluation.ranking import rank
 from raymm.evaluation.values import COUNT, means_from_sums
 from raymm.experiment import Experiment, build_experiment
+from raymm.launch.background import OnRay
 from raymm.launch.ingest import read_positives
 from raymm.models.registry import find_model
-from raymm.models.spec import Place
-from raymm.parallel.grid import Grid, make_grid, share
+from raymm.models.spec import Place, Resumable
+from raymm.parallel.grid import Grid, make_grid, share, single
 from raymm.scorers import load_scorer, save_scorer
+from raymm.training.checkpoint import read_whole, write_checkpoint
 from raymm.training.deepspeed_engine import DeepSpeedEngine
 from raymm.training.engine import TorchEngine
 from raymm.training.loop import EpochRecord, LoopState, train
 
-LOOP_FILE, BEST, ENGINE = "loop.json", "best", "engine"
+LOOP_FILE, BEST, ENGINE, EXTRA = "loop.json", "best", "engine", "extra"
 
 
 def train_worker(request: dict[str, Any]) -> None:
@@ -42,7 +44,7 @@ def train_worker(request: dict[str, Any]) -> None:
 
     Args:
         request: `experiment` (plain), `prepared` (folder), `known_pairs`, `structures` (object references),
-            `board` (actor).
+            `board` (actor), `errands` (actor).
     """
     board = request["board"]
     failure = ray.get(board.facts.remote()).get("failure")
@@ -74,12 +76,13 @@ def _train(request: dict[str, Any]) -> None:
     data = prepared.train_data(request["known_pairs"])
     structures = tuple(ray.get(request["structures"]))
     spec = find_model(experiment.model)
-    model = spec.build(experiment.settings, data, structures, Place(grid, device, experiment.train.seed))
+    place = Place(grid, device, experiment.train.seed, _background(request["errands"], grid))
+    model = spec.build(experiment.settings, data, structures, place)
     engine = _engine(model, grid, experiment, device)
     source = TripleSource(read_positives(prepared), experiment.train.batch_size, experiment.train.seed, grid)
     validation = Validation(model, prepared, experiment.train.cutoffs, grid)
     with tempfile.TemporaryDirectory() as folder:
-        keeper = _Keeper(engine, Path(folder), experiment.scale.checkpoint_every, grid, request["board"])
+        keeper = _Keeper((model, engine), Path(folder), experiment.scale.checkpoint_every, grid, request["board"])
         state = keeper.resume()
         for record in train(model, engine, source, validation, experiment.train.loop, state):
             keeper.keep(record, validation.scorers)
@@ -116,9 +119,9 @@ class Validation:
 class _Keeper:
     """Writes checkpoints and the best scorers, and goes on from them."""
 
-    def __init__(self, engine: Engine, folder: Path, every: int, grid: Grid, board: Any) -> None:
-        self._engine, self._best, self._every = engine, folder / BEST, every
-        self._grid, self._board = grid, board
+    def __init__(self, trained: tuple[RecModel, Engine], folder: Path, every: int, grid: Grid, board: Any) -> None:
+        self._model, self._engine = trained
+        self._best, self._every, self._grid, self._board = folder / BEST, every, grid, board
 
     def resume(self) -> LoopState | None:
         """Go on from the run's last checkpoint, if there is one."""
@@ -128,6 +131,8 @@ class _Keeper:
         with checkpoint.as_directory() as folder:
             path = Path(folder)
             self._engine.load(path / ENGINE)
+            if isinstance(self._model, Resumable) and (path / EXTRA).is_dir():
+                self._model.load_extra_state(read_whole(path / EXTRA))
             if self._grid.rank == 0:
                 shutil.copytree(path / BEST, self._best)
             return LoopState(**json.loads((path / LOOP_FILE).read_text()))
@@ -149,6 +154,10 @@ class _Keeper:
         self._engine.save(folder / ENGINE)
         if self._grid.rank == 0:
             (folder / LOOP_FILE).write_text(json.dumps(asdict(record.state)) + "\n")
+            extra = self._model.extra_state() if isinstance(self._model, Resumable) else {}
+            if extra:
+                (folder / EXTRA).mkdir()
+                write_checkpoint(folder / EXTRA, single(), extra, {})
             if self._best.exists():
                 shutil.copytree(self._best, folder / BEST)
 
@@ -162,6 +171,15 @@ def best_scorers(folder: Path, domains: tuple[str, ...]) -> dict[str, Scorer]:
     if not (folder / BEST).is_dir():
         raise TrainingError("no validated epoch", "at least one", str(folder), "train for more epochs")
     return {domain: load_scorer(folder / BEST / domain) for domain in domains}
+
+
+def _background(errands: Any, grid: Grid) -> OnRay:
+    """Join those who share the work beside the training; what workers before these asked for is forgotten first."""
+    if grid.rank == 0:
+        ray.get(errands.clear.remote())
+    if grid.world_size > 1:
+        dist.barrier()
+    return OnRay(errands, asks=grid.rank == 0)
 
 
 def _engine(model: RecModel, grid: Grid, experiment: Experiment, device: torch.device) -> Engine:

@@ -86,3 +86,34 @@ def test_more_workers_than_the_cluster_has_room_for_is_an_error(prepared_sample,
     changes = ("scale.workers=64", "scale.cpus_per_worker=1")
     with pytest.raises(ClusterError, match="64 workers"):
         run_training(_experiment(*changes), open_prepared(prepared_sample), tmp_path / "run", lambda _: None)
+
+
+def test_whole_populations_are_matched_beside_the_training_and_survive_a_killed_worker(prepared_sample, tmp_path):
+    prepared = open_prepared(prepared_sample)
+    population = ("settings.transfer.scope=population", "settings.transfer.refresh_epochs=1", "train.loop.epochs=5")
+    alone: list[dict] = []
+    run_training(
+        _experiment(*population, "scale.workers=1", "scale.engine=torch"), prepared, tmp_path / "alone", alone.append
+    )
+    records: list[dict] = []
+    killed: list[int] = []
+
+    def kill_once(record):
+        records.append(record)
+        if record["epoch"] == 4 and not killed:
+            victim = _workers()[-1]
+            killed.append(victim.pid)
+            os.kill(victim.pid, signal.SIGKILL)
+
+    run_training(_experiment(*population, "scale.workers=2"), prepared, tmp_path / "two", kill_once)
+    assert killed
+    by_epoch = {record["epoch"]: record for record in records}
+    assert sorted(by_epoch) == [1, 2, 3, 4, 5]
+    for expected in alone:
+        assert by_epoch[expected["epoch"]]["losses"] == pytest.approx(expected["losses"], rel=1e-4)
+    observed = alone[-1]["diagnostics"]
+    assert observed["population.reached"] == 1
+    assert 0 <= observed["population.gap"] <= 0.01
+    assert 0 < observed["population.listed_mass"] <= 1 + 1e-6
+    assert observed["population.effective_partners"] >= 1
+    assert [record["diagnostics"].get("population.age") for record in alone] == [None, 0, 1, 1, 1]
