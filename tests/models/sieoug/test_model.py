@@ -6,13 +6,15 @@ import torch
 
 from raymm.contracts import TrainData
 from raymm.data.sampling import TripleSource
+from raymm.errors import DataError
 from raymm.evaluation.ranking import rank
 from raymm.graph.hypergraph import HypergraphConfig
 from raymm.models.baselines.popularity import PopularityConfig, fit
 from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, TransferConfig
 from raymm.models.sieoug.model import Sieoug
+from raymm.models.sieoug.plan import Room, guide_of, plan_of
 from raymm.models.sieoug.structure import build_structure
-from raymm.models.spec import Place
+from raymm.models.spec import Place, Resumable
 from raymm.nn.contrastive import guided_contrastive
 from raymm.parallel.grid import single
 from raymm.training.engine import OptimizerConfig, TorchEngine
@@ -118,6 +120,90 @@ def test_domains_without_shared_users_can_be_matched_by_distance():
     model.start_epoch(1)
     assert torch.isfinite(model(_batch(bare))["guidance"])
     assert model.diagnostics()["match.relation_used"] == 0
+
+
+def _population(**changes):
+    return _transfer(scope="population", refresh_epochs=2, **changes)
+
+
+def test_with_whole_populations_a_step_follows_its_part_of_the_plan():
+    data, _ = checkerboards(2)
+    model = _model(data, transfer=_population(weight=0.6))
+    facts = model.start_epoch(1)
+    assert (facts["transfer.active"], facts["population.reached"], facts["population.age"]) == (1, 1, 0)
+    batch = _batch(data)
+    loss = model(batch)["guidance"].item()
+    assert "match.error" not in model.diagnostics()  # nothing is solved in a step
+    generator = torch.Generator().manual_seed(batch.seed)
+    pairs, others = model._pools.draw_source(generator)
+    guide = guide_of(plan_of(_below_current(model.extra_state())), pairs, others, Room(8, 40), generator)
+    assert len(pairs) == 8
+    assert torch.equal(guide.rows[:8, :8], torch.eye(8))
+    users = [model.scorer(name).users for name in ("domain0", "domain1")]
+    left, right = (
+        torch.nn.functional.normalize(side[rows])
+        for side, rows in zip(users, (guide.source, guide.target), strict=True)
+    )
+    expected = guided_contrastive(left @ right.T, guide.rows, guide.columns, 0.2)
+    rows = max(triples.total for triples in batch.domains)
+    assert loss == pytest.approx(0.6 * len(left) / rows * expected.item(), rel=1e-5)
+
+
+def _below_current(state):
+    return {name.removeprefix("current."): tensor for name, tensor in state.items() if name.startswith("current.")}
+
+
+def _losses(model, epochs):
+    data, _ = checkerboards(2)
+    engine = TorchEngine(model, single(), OptimizerConfig(learning_rate=0.01), CPU)
+    source = TripleSource(positives_of(data), 64, 0, single())
+    history = {}
+    for epoch in epochs:
+        model.start_epoch(epoch)
+        history[epoch] = [engine.step(batch) for batch in source.epoch(epoch)]
+    return history, engine
+
+
+@pytest.mark.parametrize("stop", [2, 3, 4])
+def test_a_checkpoint_goes_on_with_the_same_plans(stop, tmp_path):
+    data, _ = checkerboards(2)
+    transfer = _population(weight=0.6)
+    whole, _ = _losses(_model(data, transfer=transfer), range(1, 7))
+    first = _model(data, transfer=transfer)
+    _, engine = _losses(first, range(1, stop + 1))
+    engine.save(tmp_path)
+    again = _model(data, transfer=transfer)
+    resumed = TorchEngine(again, single(), OptimizerConfig(learning_rate=0.01), CPU)
+    resumed.load(tmp_path)
+    again.load_extra_state({name: tensor.clone() for name, tensor in first.extra_state().items()})
+    source = TripleSource(positives_of(data), 64, 0, single())
+    for epoch in range(stop + 1, 7):
+        again.start_epoch(epoch)
+        assert [resumed.step(batch) for batch in source.epoch(epoch)] == whole[epoch]
+
+
+def test_steps_that_match_for_themselves_have_nothing_more_to_keep():
+    data, _ = checkerboards(2)
+    model = _model(data, transfer=_transfer())
+    model.start_epoch(1)
+    assert isinstance(model, Resumable)
+    assert model.extra_state() == {}
+
+
+def test_whole_populations_without_known_pairs_are_an_error_that_says_what_to_do():
+    data, _ = checkerboards(2)
+    bare = TrainData(data.domains, np.empty((0, 2), np.int64), "bare")
+    with pytest.raises(DataError, match="0 known pairs of domain0 and domain1") as caught:
+        _model(bare, transfer=_population())
+    assert "transfer.scope=batch" in caught.value.remedy
+
+
+def test_where_everybody_of_a_domain_is_known_there_is_nothing_to_plan():
+    data, _ = checkerboards(2)
+    known = TrainData(data.domains, np.column_stack([np.arange(40)] * 2), "known")
+    model = _model(known, transfer=_population())
+    assert model.start_epoch(1) == {"transfer.active": 1.0}
+    assert torch.isfinite(model(_batch(known))["guidance"])
 
 
 def test_projections_learn_at_their_own_rate():
