@@ -83,7 +83,7 @@ def hide(
     hidden = fresh[: min(len(fresh), len(pairs) // 2)]
     kept = max(1, round(overlap * len(hidden)))
     alone = hidden[kept:]
-    found = hidden[: min(kept, most)]
+    found = hidden[: min(kept, max(2, round(overlap * most)))]
     columns = []
     for side, size in enumerate(sizes):
         unshared = torch.ones(size, dtype=torch.bool)

@@ -36,7 +36,8 @@ def test_only_the_asked_share_has_a_counterpart() -> None:
     both = set(trial.rows.tolist()) & set(trial.columns.tolist())
     assert both == set(trial.rows[:20].tolist())
     assert (len(trial.rows), len(trial.columns)) == (35, 35)
-    assert len(hide(PAIRS, NOBODY, [100, 100], 25, 0.4, generator()).rows) == 25
+    few = hide(PAIRS, NOBODY, [100, 100], 25, 0.4, generator())
+    assert (few.n_hidden, len(few.rows)) == (10, 25)
 
 
 def test_the_exact_plan_is_the_best_assignment() -> None:

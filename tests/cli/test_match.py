@@ -1,0 +1,48 @@
+"""`raymm match`, typed: what it shows, and how it refuses."""
+
+import dataclasses
+
+import pytest
+
+from raymm.cli.main import FAILED, main
+from tests.verbs.matching import request
+
+
+def _typed(asked, *more):
+    values = dataclasses.asdict(asked)
+    paths = [part for name in ("source", "target", "anchors", "output") for part in (f"--{name}", str(values[name]))]
+    return ["match", *paths, *more]
+
+
+def test_what_was_matched_is_shown_and_the_same_again_is_read(tmp_path, capsys):
+    typed = _typed(
+        request(tmp_path), "--epsilon", "0.05", "--set", "omega=0", "--set", "marginals=relaxed", "--top-k", "5"
+    )
+    assert main(typed) == 0
+    shown = capsys.readouterr().out
+    for words in ("300 users", "260 users", "deterministic", "30 hidden pairs", "partners/"):
+        assert words in shown, shown
+    assert main(typed) == 0
+    assert "was there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--set", "epsilno=1"), ("epsilno", "did you mean 'epsilon'")),
+        (("--epsilon", "-1"), ("epsilon", "greater than 0")),
+        (("--no-choose", "--epsilon", "1e-9"), ("1e-09", "raise epsilon")),
+        (("--top-k", "0"), ("top_k", "at least 1")),
+        (("--target-gap", "nan"), ("target_gap", "finite")),
+        (("--workers", "-1"), ("workers -1",)),
+        (("--id-column", "user"), ("a column 'user'", "--id-column")),
+        (("--source", "missing.parquet"), ("missing.parquet", "no such file")),
+    ],
+)
+def test_what_cannot_be_matched_is_named(tmp_path, capsys, more, words):
+    assert main(_typed(request(tmp_path), *more)) == FAILED
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    for word in (*words, "found:"):
+        assert word in shown, shown
+    assert not (tmp_path / "out" / "first").exists()
