@@ -88,6 +88,7 @@ def test_more_workers_than_the_cluster_has_room_for_is_an_error(prepared_sample,
         run_training(_experiment(*changes), open_prepared(prepared_sample), tmp_path / "run", lambda _: None)
 
 
+@pytest.mark.slow
 def test_whole_populations_are_matched_beside_the_training_and_survive_a_killed_worker(prepared_sample, tmp_path):
     prepared = open_prepared(prepared_sample)
     population = ("settings.transfer.scope=population", "settings.transfer.refresh_epochs=1", "train.loop.epochs=5")
