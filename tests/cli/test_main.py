@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +122,9 @@ def test_help_needs_neither_ray_nor_mlflow():
 def test_settings_are_listed(capsys):
     assert main(["settings", "sieoug"]) == 0
     assert "train.loop.patience" in capsys.readouterr().out
+
+
+def test_the_installed_program_starts():
+    program = Path(sys.executable).with_name("raymm")
+    shown = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True).stdout
+    assert shown.startswith("raymm ")
