@@ -20,7 +20,7 @@ from raymm.data.prepared import PreparedSet, open_prepared
 from raymm.data.sampling import TripleSource
 from raymm.errors import RaymmError, TrainingError
 from raymm.evaluation.ranking import rank
-from raymm.evaluation.values import COUNT, means_from_sums
+from raymm.evaluation.values import means_from_sums
 from raymm.experiment import Experiment, build_experiment
 from raymm.launch.background import OnRay
 from raymm.launch.ingest import read_positives
@@ -190,7 +190,6 @@ def _engine(model: RecModel, grid: Grid, experiment: Experiment, device: torch.d
 
 def _added(sums: Mapping[str, float]) -> dict[str, float]:
     """Add sums over all ranks; the number of users is one of them, so means of unequal shares are exact."""
-    assert COUNT in sums
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return dict(sums)
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"

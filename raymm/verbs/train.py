@@ -13,7 +13,7 @@ from typing import Any
 import raymm
 from raymm.artefacts import MANIFEST, verify
 from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
-from raymm.errors import ConfigError, TrackingError
+from raymm.errors import ConfigError
 from raymm.experiment import Experiment
 from raymm.launch.session import connect
 from raymm.launch.train import run_training
@@ -150,8 +150,3 @@ def _tracked(request: TrainRequest, tracking: Tracking | None, data: str) -> Run
     run = start_or_resume_run(tracking, tracking_folder(request.folder), request.folder.name, tags)
     run.log_params({**request.experiment.plain(), "known_pairs": request.known_pairs, "data": data})
     return run
-
-
-def tracking_problem(run: Run | None) -> TrackingError | None:
-    """Return what kept records from reaching the store, if anything did."""
-    return None if run is None else run.problem
