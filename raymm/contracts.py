@@ -162,6 +162,36 @@ class Holdout:
 
 
 @dataclass(frozen=True, eq=False)
+class RatingHoldout:
+    """Held-out ratings that an evaluation predicts.
+
+    Attributes:
+        domain: The domain's name.
+        users: (n,) int64 internal users.
+        items: (n,) int64 internal items.
+        ratings: (n,) float32.
+    """
+
+    domain: str
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Check that the arrays agree, that there is something to predict, and mark them read-only."""
+        shapes = {self.users.shape, self.items.shape, self.ratings.shape}
+        if shapes != {(len(self.users),)} or not len(self.users) or not np.isfinite(self.ratings).all():
+            raise DataError(
+                f"users {self.users.shape}, items {self.items.shape}, ratings {self.ratings.shape}",
+                "equally many of each, at least one, and finite ratings",
+                f"rating holdout of domain {self.domain!r}",
+                "check the split, and that the interactions have ratings",
+            )
+        for array in (self.users, self.items, self.ratings):
+            array.flags.writeable = False
+
+
+@dataclass(frozen=True, eq=False)
 class Triples:
     """One data rank's rows of a step in one domain: a user, an item he chose, and one he did not.
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from raymm.contracts import Domain, Feature, Holdout, Scorer, TrainData
+from raymm.contracts import Domain, Feature, Holdout, RatingHoldout, Scorer, TrainData
 from raymm.errors import DataError
 
 
@@ -123,3 +123,14 @@ def test_a_class_is_a_scorer_by_what_it_has() -> None:
 
     assert isinstance(Mine(), Scorer)
     assert not isinstance(Lacking(), Scorer)
+
+
+def test_held_out_ratings_must_agree_and_be_finite() -> None:
+    users, items = np.array([0, 1]), np.array([2, 0])
+    kept = RatingHoldout("toy", users, items, np.array([4.0, 1.5], dtype=np.float32))
+    assert not kept.ratings.flags.writeable
+    for ratings in ([4.0], [4.0, float("nan")]):
+        with pytest.raises(DataError, match="finite ratings"):
+            RatingHoldout("toy", users, items, np.array(ratings, dtype=np.float32))
+    with pytest.raises(DataError, match="at least one"):
+        RatingHoldout("toy", users[:0], items[:0], np.empty(0, dtype=np.float32))

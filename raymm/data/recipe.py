@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from raymm.config import build, check, read_toml, setting
+from raymm.data.modality import Modality, check_file_name
+from raymm.data.split import Split
 from raymm.errors import ConfigError, DataError
 
 
@@ -105,16 +107,6 @@ class Cleaning:
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """Which interactions are held out."""
-
-    kind: Literal["leave_last_out"] = setting(
-        "leave_last_out", "last: test; last but one: validation; the rest: training"
-    )
-    by: Literal["order", "time", "line"] = setting("order", "what orders a history; ties keep the order of the files")
-
-
-@dataclasses.dataclass(frozen=True)
 class Overlap:
     """Which of the users active in both domains are known to be one person."""
 
@@ -124,23 +116,6 @@ class Overlap:
     def __post_init__(self) -> None:
         """Check the limits."""
         check(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class Modality:
-    """One modality of the items, computed from a text column of the item files."""
-
-    name: str = setting(help="name of the modality")
-    column: str = setting(help="text column of the item files")
-    encoder: Literal["tfidf_svd"] = setting("tfidf_svd", "TF-IDF of words, then truncated SVD")
-    dimension: int = setting(128, "columns of the feature", ge=1)
-    max_missing: float = setting(0.2, "share of a domain's items that may lack this modality", ge=0, lt=1)
-    seed: int = setting(0, "seed of the randomised SVD", ge=0)
-
-    def __post_init__(self) -> None:
-        """Check the limits, and that the name can name a file."""
-        check(self)
-        _check_file_name("name", self.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,9 +133,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check what settings must agree on."""
-        _check_file_name("name", self.name)
+        check_file_name("name", self.name)
         for domain in self.domains:
-            _check_file_name("domains", domain)
+            check_file_name("domains", domain)
         problems = list(_disagreements(self))
         if problems:
             raise ConfigError("\n".join(problems))
@@ -234,8 +209,3 @@ def _check_domain(constant: str, column: str) -> None:
     if bool(constant) == bool(column):
         found = f"domain = {constant!r} and columns.domain = {column!r}"
         raise ConfigError(f"domain: found {found}, expected one of the two")
-
-
-def _check_file_name(key: str, name: str) -> None:
-    if not name or not all(letter.isalnum() or letter in "_-" for letter in name):
-        raise ConfigError(f"{key}: found {name!r}, expected letters, digits, '_' and '-', as it names files")

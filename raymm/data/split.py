@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Literal
+
 import numpy as np
 
+from raymm.config import setting
+
 TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which interactions are held out."""
+
+    kind: Literal["leave_last_out"] = setting(
+        "leave_last_out", "last: test; last but one: validation; the rest: training"
+    )
+    by: Literal["order", "time", "line"] = setting("order", "what orders a history; ties keep the order of the files")
 
 
 def places_in_history(users: np.ndarray) -> np.ndarray:
