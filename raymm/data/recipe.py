@@ -21,6 +21,7 @@ class InteractionColumns:
     rating: str = setting("", "column of ratings")
     time: str = setting("", "column of times", unit="s since 1970")
     order: str = setting("", "column of whole numbers that order a user's history")
+    label: str = setting("", "column of a given split: 0 training, 1 validation, 2 test")
     domain: str = setting("", "column that names the domain, where one file holds several")
 
     def __post_init__(self) -> None:

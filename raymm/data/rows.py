@@ -15,6 +15,7 @@ from raymm.data.recipe import InteractionSource, ItemSource, Layout, Recipe
 
 LONGEST_TEXT = 500  # characters of a malformed line that are kept to show it
 LATEST_TIME = 2.0**37  # s, in the year 6325: above it, times are in milliseconds
+LABELS = (0, 1, 2)  # training, validation, test of a given split
 LARGEST_WHOLE = 2.0**53  # whole numbers up to here have a float of their own
 
 
@@ -44,6 +45,7 @@ INTERACTIONS = pa.schema(
         ("rating", pa.float32()),
         ("time", pa.int64()),
         ("key", pa.int64()),
+        ("label", pa.int8()),
         *_ORIGIN,
     ]
 )
@@ -75,7 +77,7 @@ def interaction_rows(
 
     Returns:
         `INTERACTIONS`, one row for each line that is not blank. `key` orders a user's history; equal keys are
-        ordered by piece and line. Rating and time are null where the file has none.
+        ordered by piece and line. Rating, time and label (the part of a given split) are null where the file has none.
     """
     settings: InteractionSource = recipe.interactions[source]
     columns = settings.columns
@@ -88,6 +90,8 @@ def interaction_rows(
     sheet.refuse(timed & ((times < 0) | (times > LATEST_TIME)), "time out of range: seconds since 1970 are expected")
     orders, ordered = sheet.numbers(columns.order, "order")
     sheet.refuse(ordered & ((orders != np.floor(orders)) | (abs(orders) > LARGEST_WHOLE)), "order is no whole number")
+    labels, labelled = sheet.numbers(columns.label, "label")
+    sheet.refuse(labelled & ~np.isin(labels, LABELS), "label is neither 0, 1 nor 2")
     keys, keyed = {"order": (orders, ordered), "time": (times, timed)}.get(
         recipe.split.by, (np.zeros(len(sheet)), np.ones(len(sheet), dtype=bool))
     )
@@ -104,6 +108,7 @@ def interaction_rows(
         "rating": pa.array(ratings, mask=~(rated & taken)),
         "time": pa.array(_whole(times, timed & taken), mask=~(timed & taken)),
         "key": _whole(keys, keyed & taken),
+        "label": pa.array(_whole(labels, labelled & taken), mask=~(labelled & taken)),
     }
     return sheet.table(values, INTERACTIONS, source, piece)
 

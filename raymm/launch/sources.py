@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ def collect(refs: Sequence[ray.ObjectRef[Any]], stage: str, progress: Progress) 
 def _wanted(source: InteractionSource | ItemSource, recipe: Recipe) -> list[str]:
     if isinstance(source, InteractionSource):
         columns = source.columns
-        names = [columns.user, columns.item, columns.rating, columns.time, columns.order, columns.domain]
+        names = [getattr(columns, field.name) for field in dataclasses.fields(columns)]
     else:
         texts = [modality.column for modality in recipe.features]
         names = [source.columns.item, source.columns.title, source.columns.domain, *texts]

@@ -23,6 +23,7 @@ def test_fields_become_typed_values() -> None:
         "rating": 4.5,
         "time": 1_600_000_000,
         "key": 3,
+        "label": None,
         "source": 0,
         "piece": 7,
         "line": 0,
@@ -67,6 +68,20 @@ def test_malformed_lines_are_set_aside_with_a_reason(text: str, reason: str) -> 
 def test_rating_and_time_may_be_missing_where_nothing_needs_them() -> None:
     (row,) = parse("a\tu\ti\t\t\t3")
     assert (row["fate"], row["rating"], row["time"]) == (Fate.TAKEN, None, None)
+
+
+def test_labels_of_a_given_split_are_read_and_checked() -> None:
+    source = {"path": "rows.tsv", "domain": "a", "columns": {"user": "u", "item": "i", "label": "part"}}
+    toy = recipe(interactions=[source], split={"by": "line"})
+    texts = ["u\ti\t0", "u\tj\t1.0", "u\tk\t2", "u\tl\t", "u\tm\t3", "u\tn\t0.5", "u\to\ttest"]
+    rows = interaction_rows(Lines(0, texts, frozenset()), toy, 0, ("u", "i", "part"), 0, False).to_pylist()
+    assert [row["label"] for row in rows] == [0, 1, 2, None, None, None, None]
+    assert [row["reason"] for row in rows[3:]] == [
+        None,
+        "label is neither 0, 1 nor 2",
+        "label is neither 0, 1 nor 2",
+        "label is no finite number",
+    ]
 
 
 def test_low_ratings_are_left_out_and_missing_ones_set_aside() -> None:
