@@ -7,6 +7,7 @@ from pathlib import Path
 
 import raymm
 from raymm import config
+from raymm.cli import describe
 from raymm.experiment import describe_experiment
 from raymm.models.registry import MODELS
 from raymm.transport.population import PopulationConfig
@@ -14,6 +15,7 @@ from raymm.transport.population import PopulationConfig
 _EXAMPLES = """\
 examples:
   raymm prepare raymm/data/samples/arts_office/recipe.toml --output prepared/arts_office
+  raymm describe prepared/arts_office
   raymm train sieoug --data prepared/arts_office --name first
   raymm train sieoug --data prepared/arts_office --preset paper --set train.loop.epochs=50
   raymm evaluate runs/first
@@ -53,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"raymm {raymm.__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _prepare(_verb(verbs, "prepare", "read, clean and split raw data, and compute features"))
+    describe.add_arguments(_verb(verbs, "describe", "show what a prepared set holds, as a table and a page"))
     _train(_verb(verbs, "train", "train a model on a prepared set"))
     _evaluate(_verb(verbs, "evaluate", "rank the test set with a run, beside popularity, and write a report"))
     _register(_verb(verbs, "register", "put an evaluated run into the MLflow model registry"))
@@ -102,6 +105,11 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 def _register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="run folder, evaluated")
     parser.add_argument("--data", type=Path, metavar="DIR", help="prepared folder, if it was moved since training")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="give it the alias even if the model that has it is not shown to be worse on validation",
+    )
     _model_name(parser)
     _tracking(parser)
 
@@ -156,6 +164,7 @@ def _experiment(parser: argparse.ArgumentParser) -> None:
         help="one setting, for example train.loop.epochs=50; `raymm settings MODEL` lists all",
     )
     parser.add_argument("--workers", type=int, help="Ray Train workers, short for --set scale.workers=N")
+    parser.add_argument("--domain", help="the one domain to train on, short for --set train.domain=NAME")
     parser.add_argument(
         "--known-pairs",
         choices=("drawn", "none", "true", "shuffled"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -13,10 +14,12 @@ from typing import Any
 from rich.console import Console
 
 from raymm import config
+from raymm.cli import describe
 from raymm.cli.arguments import make_parser, settings_table
 from raymm.cli.display import Display
 from raymm.errors import ConfigError, RaymmError
 from raymm.experiment import Experiment, build_experiment
+from raymm.models.registry import TRAINED
 
 FAILED, INTERNAL, INTERRUPTED = 1, 70, 130
 _PACKAGES = "working_dir_files"  # folder of Ray that holds the working directories of jobs
@@ -71,7 +74,8 @@ def _train(chosen: Namespace, display: Display) -> None:
 
     experiment = _experiment_of(chosen)
     folder = chosen.runs / (chosen.name or _name_by_time(chosen.model))
-    display.step(f"Training {experiment.model} ({experiment.preset}) on {experiment.scale.workers} workers: {folder}")
+    where = f" on {experiment.scale.workers} workers" if experiment.model in TRAINED else ""
+    display.step(f"Training {experiment.model} ({experiment.preset}){where}: {folder}")
     loop = experiment.train.loop
     request = TrainRequest(experiment, chosen.data, folder, chosen.known_pairs, _address_of(chosen))
     written, run = train(
@@ -96,11 +100,13 @@ def _evaluate(chosen: Namespace, display: Display) -> None:
 
 
 def _register(chosen: Namespace, display: Display) -> None:
-    from raymm.verbs.register import register
+    from raymm.verbs.register import RegisterRequest, register
 
     display.step(f"Registering {chosen.run}")
-    registered = register(chosen.run, chosen.data, _needed_tracking(chosen), chosen.name, chosen.alias)
-    display.console.print(f"registered: {registered.uri} (version {registered.version})", highlight=False)
+    request = RegisterRequest(chosen.run, chosen.data, chosen.name, chosen.alias, chosen.force)
+    made = register(request, _needed_tracking(chosen))
+    words = f"\n{made.words}" if made.words else ""
+    display.console.print(f"registered: {made.model.uri} (version {made.model.version}){words}", highlight=False)
 
 
 def _warn_of_packages(chosen: Namespace, display: Display) -> None:
@@ -131,7 +137,7 @@ def _pipeline(chosen: Namespace, display: Display) -> None:
     )
     result = run_pipeline(request, _needed_tracking(chosen), display)
     display.end()
-    evaluation, uri = result.evaluation, result.registered.uri
+    evaluation, uri = result.evaluation, result.registration.model.uri
     again = f"{_program()} train {chosen.model} --data {_short(evaluation.run.prepared)} --preset paper --name paper"
     display.console.print(summary_table(evaluation.record, evaluation.page, uri, again))
 
@@ -180,6 +186,8 @@ def _experiment_of(chosen: Namespace) -> Experiment:
         )
     if chosen.preset:
         values["preset"] = chosen.preset
+    if chosen.domain is not None:
+        values = config.override(values, [f"train.domain={json.dumps(chosen.domain)}"])
     if chosen.workers is not None:
         values = config.override(values, [f"scale.workers={chosen.workers}"])
     return build_experiment(values, str(chosen.config) if chosen.config else "command line")
@@ -219,6 +227,7 @@ def _name_by_time(model: str) -> str:
 
 _VERBS = {
     "prepare": _prepare,
+    "describe": describe.run,
     "train": _train,
     "evaluate": _evaluate,
     "register": _register,

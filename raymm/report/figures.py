@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,26 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from raymm.evaluation.slices import Slice
+from raymm.report.drawing import (
+    BASELINE,
+    MODEL,
+    MUTED,
+    STYLE,
+    data_uri,
+    figure_bytes,
+    finish_axis,
+    literal,
+    series_color,
+    title_axis,
+)
 from raymm.report.record import RunRecord
-
-MODEL, BASELINE = "#1f5fbf", "#b3b9c4"
-
-_INK, _MUTED, _GRID = "#1d2433", "#667085", "#e6e9ef"
-_SERIES = (MODEL, "#c4511d", "#2c8a5b", "#8a4fb3", "#b8860b", "#13858c", "#b0305c", "#5c6470")
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "text.color": _INK,
-    "axes.labelcolor": _MUTED,
-    "axes.edgecolor": _GRID,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "raymm",
-}
 
 
 def draw_training(record: RunRecord) -> str:
@@ -40,10 +31,10 @@ def draw_training(record: RunRecord) -> str:
     losses, validation = _series(record.history, "losses"), _validation(record)
     if not losses and not validation:
         return ""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 3.3), layout="constrained")
         left, right = figure.subplots(1, 2)
-        _title(left, "Training losses", "weighted, mean over an epoch")
+        title_axis(left, "Training losses", "weighted, mean over an epoch")
         _curves(left, losses)
         values = [value for _, curve in losses.values() for value in curve]
         if values and min(values) > 0 and max(values) > 30 * min(values):
@@ -51,13 +42,13 @@ def draw_training(record: RunRecord) -> str:
             left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             left.yaxis.set_major_formatter("{x:g}")
             left.yaxis.set_minor_formatter(NullFormatter())
-        _title(right, "Validation", record.selection)
+        title_axis(right, "Validation", record.selection)
         _curves(right, validation)
         best = best_epoch(record)
         if best is not None:
-            right.axvline(best, color=_MUTED, linewidth=1, linestyle=(0, (3, 3)))
+            right.axvline(best, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
             right.set_xlabel(f"epoch ({best} chosen)")
-        return _uri(figure)
+        return data_uri(figure_bytes(figure))
 
 
 def draw_slices(model: Sequence[Slice], baseline: Sequence[Slice], metric: str) -> str:
@@ -82,34 +73,34 @@ def draw_slices(model: Sequence[Slice], baseline: Sequence[Slice], metric: str) 
     panels = [panel for panel in panels if panel[1]]
     if not panels:
         return ""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 3.1), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, width_ratios=[len(rows) + 1 for _, rows in panels])[0]
         for axis, (title, rows) in zip(axes, panels, strict=True):
-            _title(axis, title, metric)
+            title_axis(axis, title, metric)
             _bars(axis, rows, metric)
-        return _uri(figure)
+        return data_uri(figure_bytes(figure))
 
 
 def draw_long_tail(record: RunRecord) -> str:
     """Draw how the training interactions of each domain fall on the fifths of its items; empty without a domain."""
     if not record.domains:
         return ""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 2.4), layout="constrained")
         axis = figure.subplots()
         width = 0.8 / len(record.domains)
         for place, domain in enumerate(record.domains):
             shares = domain.facts.popularity
             left = np.arange(len(shares)) + (place - (len(record.domains) - 1) / 2) * width
-            label = _literal(domain.facts.name)
-            axis.bar(left, shares, width * 0.92, color=_SERIES[place % len(_SERIES)], label=label)
+            label = literal(domain.facts.name)
+            axis.bar(left, shares, width * 0.92, color=series_color(place), label=label)
         axis.set_xticks(range(5), ["most\npopular", "2nd", "3rd", "4th", "least\npopular"])
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axis.legend(frameon=False)
-        _finish(axis)
-        _title(axis, "The long tail", "interactions by fifth of the items")
-        return _uri(figure)
+        finish_axis(axis)
+        title_axis(axis, "The long tail", "interactions by fifth of the items")
+        return data_uri(figure_bytes(figure))
 
 
 def best_epoch(record: RunRecord) -> int | None:
@@ -146,14 +137,14 @@ def _series(history: Sequence[Mapping[str, Any]], part: str) -> dict[str, tuple[
 
 def _curves(axis: Any, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
     for place, (name, (epochs, values)) in enumerate(curves.items()):
-        color, width = _SERIES[place % len(_SERIES)], 1.4 if place else 2.2
+        color, width = series_color(place), 1.4 if place else 2.2
         marker = "o" if len(epochs) < 3 else None
-        axis.plot(epochs, values, color=color, linewidth=width, marker=marker, markersize=4, label=_literal(name))
+        axis.plot(epochs, values, color=color, linewidth=width, marker=marker, markersize=4, label=literal(name))
     axis.set_xlabel("epoch")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if curves:
         axis.legend(frameon=False, fontsize=8.5)
-    _finish(axis)
+    finish_axis(axis)
 
 
 def _bars(axis: Any, rows: Sequence[tuple[Slice, Slice]], metric: str) -> None:
@@ -161,7 +152,7 @@ def _bars(axis: Any, rows: Sequence[tuple[Slice, Slice]], metric: str) -> None:
     axis.bar(place - 0.2, [ours.means[metric] for ours, _ in rows], 0.38, color=MODEL)
     axis.bar(place + 0.2, [theirs.means[metric] for _, theirs in rows], 0.38, color=BASELINE)
     axis.set_xticks(place, [f"{_short(ours.name)}\n{ours.n_users:,}" for ours, _ in rows])
-    _finish(axis)
+    finish_axis(axis)
     axis.grid(visible=False, axis="x")
 
 
@@ -171,27 +162,3 @@ def _short(name: str) -> str:
         number, _, end = name.removeprefix("group ").partition(", ")
         return ends.get(end, f"{number.split(' ')[0]}\n")
     return {"not in training": "not in\ntraining"}.get(name, name)
-
-
-def _title(axis: Any, title: str, note: str) -> None:
-    axis.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
-    axis.set_title(_literal(note), loc="right", fontsize=8.5, color=_MUTED)
-
-
-def _finish(axis: Any) -> None:
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
-    axis.tick_params(length=0)
-    axis.margins(x=0.03)
-
-
-def _literal(text: str) -> str:
-    """Keep matplotlib from reading a name as mathematics, or hiding a legend entry that begins with an underscore."""
-    shown = "".join(character for character in text if character.isprintable())[:40].replace("$", r"\$")
-    return f" {shown}" if shown.startswith("_") else shown
-
-
-def _uri(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raymm.report.figures import BASELINE, MODEL
+from raymm.report.drawing import BASELINE, MODEL
 
 FIGURE = "matching.svg"
 
