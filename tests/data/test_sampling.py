@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from raymm.data.sampling import Positives, TripleSource, draw_negatives
+from raymm.data.sampling import Candidates, NegativeConfig, Positives, TripleSource, candidates_of, draw_negatives
 from raymm.errors import DataError
 from raymm.parallel.grid import Grid, single
 
@@ -52,7 +52,10 @@ def test_column_ranks_see_the_same_batch():
 def test_negatives_are_never_training_positives_and_cover_the_rest_evenly():
     rows = _positives(150)
     known = np.sort(rows.users * 15 + rows.items)
-    drawn = np.concatenate([draw_negatives(rows.users, known, 15, np.random.default_rng(seed)) for seed in range(400)])
+    every = Candidates(np.arange(15), None)
+    drawn = np.concatenate(
+        [draw_negatives(rows.users, known, 15, every, np.random.default_rng(seed)) for seed in range(400)]
+    )
     keys = np.tile(rows.users, 400) * 15 + drawn
     assert not np.isin(keys, known).any()
     user = int(rows.users[0])
@@ -80,3 +83,37 @@ def test_an_epoch_can_go_on_in_the_middle():
 def test_a_user_with_every_item_is_an_error():
     with pytest.raises(DataError, match="every item"):
         TripleSource([Positives(np.zeros(3, np.int64), np.arange(3), 3)], 2, 0, single())
+
+
+def test_negatives_by_popularity_follow_it_among_what_a_user_has_not():
+    rows = _positives(90, n_items=25)
+    known = np.sort(rows.users * 25 + rows.items)
+    candidates = candidates_of(rows, NegativeConfig(draw="popularity", power=0.5))
+    user = int(np.bincount(rows.users).argmax())
+    generator = np.random.default_rng(0)
+    drawn = draw_negatives(np.full(60_000, user), known, 25, candidates, generator)
+    weights = np.bincount(rows.items, minlength=25) ** 0.5
+    weights[rows.items[rows.users == user]] = 0.0
+    expected = 60_000 * weights / weights.sum()
+    counts = np.bincount(drawn, minlength=25)
+    assert (counts[expected == 0] == 0).all()
+    assert (np.abs(counts - expected) <= 5 * np.sqrt(expected) + 1e-9).all()
+
+
+def test_seen_negatives_leave_out_items_that_nobody_has():
+    rows = Positives(np.array([0, 1, 2]), np.array([3, 5, 3]), n_items=50)
+    known = np.sort(rows.users * 50 + rows.items)
+    candidates = candidates_of(rows, NegativeConfig(draw="seen"))
+    assert candidates.items.tolist() == [3, 5]
+    drawn = draw_negatives(rows.users, known, 50, candidates, np.random.default_rng(0))
+    assert drawn.tolist() == [5, 3, 5]
+    source = TripleSource([rows], 2, 0, single(), NegativeConfig(draw="seen"))
+    assert {int(item) for batch in source.epoch(1) for item in batch.domains[0].negatives} <= {3, 5}
+
+
+def test_a_user_with_every_seen_item_is_an_error_where_only_those_are_drawn():
+    rows = [Positives(np.array([0, 0, 1]), np.array([3, 5, 3]), n_items=50)]
+    assert TripleSource(rows, 2, 0, single()).steps_per_epoch == 2
+    for draw in ("seen", "popularity"):
+        with pytest.raises(DataError, match="train.negatives.draw"):
+            TripleSource(rows, 2, 0, single(), NegativeConfig(draw=draw))
