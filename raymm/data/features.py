@@ -71,17 +71,3 @@ def encode_texts(encoder: TextEncoder, texts: Sequence[str]) -> tuple[np.ndarray
     present = np.diff(matrix.indptr) > 0
     # Sparse rows times a dense matrix: each row is summed by itself, in the order of its words.
     return np.asarray(matrix @ encoder.components.T, dtype=np.float32), present
-
-
-def fill_missing(values: np.ndarray, present: np.ndarray) -> None:
-    """Put the mean of the items that are present into the rows of the others, in place.
-
-    The mean is neutral: such an item is as near to one item as to the next, where zeros would make all items
-    without a text each other's nearest neighbours.
-
-    Args:
-        values: (I, F) float32.
-        present: (I,) bool with at least one True.
-    """
-    if not present.all():
-        values[~present] = values[present].mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -163,7 +163,9 @@ class PreparedSet:
         for path in (values, present):
             if not path.is_file():
                 raise ArtefactError("no such file", f"feature {modality!r}", str(path), "prepare the data set anew")
-        return Feature(np.load(values, mmap_mode="r"), np.load(present))
+        stored = np.load(values, mmap_mode="r")
+        # Half-precision files are widened, which costs a copy; full ones stay on disk.
+        return Feature(stored.astype(np.float32, copy=False), np.load(present))
 
     def _pairs(self, known_pairs: KnownPairs) -> np.ndarray:
         if known_pairs == "none" or len(self.domains) < 2:

@@ -195,8 +195,9 @@ def _disagreements(recipe: Recipe) -> list[str]:
     names = [modality.name for modality in recipe.features]
     if len(set(names)) != len(names):
         problems.append(f"features: found names {names}, expected names that differ")
-    if recipe.features and not recipe.items:
-        problems.append("items: found no source, but features are computed from the texts of items")
+    columns = [modality.column for modality in recipe.features if modality.column]
+    if columns and not recipe.items:
+        problems.append(f"items: found no source, but features are computed from the column {columns[0]!r} of items")
     return problems
 
 

@@ -64,6 +64,31 @@ class DomainSummary:
 
 
 @dataclasses.dataclass(frozen=True)
+class FeatureSummary:
+    """One modality of one domain's items.
+
+    Attributes:
+        domain: The domain's name.
+        modality: The modality's name.
+        encoder: What made the vectors.
+        columns: Numbers of a vector.
+        missing: Items that lack the modality.
+        unused: Vectors of a ready-made file that belong to no item.
+        shards: Shards that a model encoded; 0 where none was needed.
+        reused: Of these, shards that an interrupted preparation had finished.
+    """
+
+    domain: str
+    modality: str
+    encoder: str
+    columns: int
+    missing: int
+    unused: int = 0
+    shards: int = 0
+    reused: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class PreparedSummary:
     """A whole preparation.
 
@@ -78,6 +103,7 @@ class PreparedSummary:
         shared: Those of them that training knows to be one person.
         seconds: Time it took.
         reused: The folder was there already, prepared from the same sources by the same recipe.
+        features: One entry a modality and domain.
     """
 
     name: str
@@ -90,6 +116,7 @@ class PreparedSummary:
     shared: int
     seconds: float
     reused: bool = False
+    features: tuple[FeatureSummary, ...] = ()
 
 
 def read_summary(values: Mapping[str, Any]) -> PreparedSummary:
@@ -100,5 +127,6 @@ def read_summary(values: Mapping[str, Any]) -> PreparedSummary:
             "interaction_files": tuple(SourceSummary(**entry) for entry in values["interaction_files"]),
             "item_files": tuple(SourceSummary(**entry) for entry in values["item_files"]),
             "domains": tuple(DomainSummary(**entry) for entry in values["domains"]),
+            "features": tuple(FeatureSummary(**entry) for entry in values["features"]),
         }
     )

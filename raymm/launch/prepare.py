@@ -20,7 +20,9 @@ from raymm.data.recipe import Recipe, read_recipe
 from raymm.data.rows import Fate
 from raymm.data.summary import DomainSummary, PreparedSummary, read_summary
 from raymm.errors import ArtefactError, DataError
-from raymm.launch.catalogue import Catalogue, build_catalogue, write_features
+from raymm.launch.catalogue import Catalogue, build_catalogue
+from raymm.launch.feature_sources import FeatureSources, find_feature_sources
+from raymm.launch.features import write_features
 from raymm.launch.histories import Cleaned, clean_domain, shard_by_user, write_domain
 from raymm.launch.session import connect, plain_errors
 from raymm.launch.sources import (
@@ -75,7 +77,8 @@ def prepare(
     recipe = read_recipe(recipe_path)
     interactions = find_files(recipe_path, recipe, INTERACTIONS, piece_bytes)
     items = find_files(recipe_path, recipe, ITEMS, piece_bytes)
-    inputs = _fingerprints(recipe, interactions, items)
+    sources = find_feature_sources(recipe_path, recipe)
+    inputs = {**_fingerprints(recipe, interactions, items), **sources.marks}
     settings = config.plain(recipe)
     mark = artefacts.fingerprint(layout.KIND, layout.SCHEMA, inputs, settings)
     earlier = _standing(output, replace)
@@ -87,16 +90,17 @@ def prepare(
         connect(address)
         progress("connect", 1, 1)
         with plain_errors():
-            summary, domains = _run(recipe, interactions, items, draft, shard_rows, progress)
+            summary, domains = _run(recipe, (interactions, items, sources), draft, shard_rows, progress)
         summary = dataclasses.replace(summary, folder=str(output), fingerprint=mark, seconds=time.monotonic() - began)
         facts.update(summary=dataclasses.asdict(summary), domains=domains)
     return summary
 
 
 def _run(
-    recipe: Recipe, interactions: Files, items: Files, folder: Path, shard_rows: int, progress: Progress
+    recipe: Recipe, found: tuple[Files, Files, FeatureSources], folder: Path, shard_rows: int, progress: Progress
 ) -> tuple[PreparedSummary, list[dict[str, Any]]]:
     """Write everything but the manifest; return the summary and the facts of each domain."""
+    interactions, items, sources = found
     n_domains = len(recipe.domains)
     blocks, counts = _read(interactions, n_domains, progress)
     item_blocks, item_counts = _read(items, n_domains, progress)
@@ -112,7 +116,8 @@ def _run(
     catalogues = [build_catalogue(item_blocks, recipe, domain, cleaned[domain].item_ids) for domain in range(n_domains)]
     for catalogue in catalogues:
         _write_items(folder, catalogue)
-    missing = write_features(folder, recipe, catalogues, progress)
+    features = write_features(folder, recipe, catalogues, sources, progress)
+    missing = [{made.modality: made.missing for made in features if made.domain == name} for name in recipe.domains]
     n_true, n_shared = _write_pairs(folder, recipe, cleaned)
 
     summary = PreparedSummary(
@@ -128,6 +133,7 @@ def _run(
         n_true,
         n_shared,
         0.0,
+        features=tuple(features),
     )
     return summary, [_facts(recipe, *parts) for parts in zip(summary.domains, cleaned, strict=True)]
 

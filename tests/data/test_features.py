@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raymm.data.features import encode_texts, fill_missing, fit_text_encoder
+from raymm.data.features import encode_texts, fit_text_encoder
+from raymm.data.filling import fill_missing
 from raymm.errors import DataError
 
 COLOURS, ANIMALS = ["red", "green", "blue", "grey", "pink"], ["cat", "dog", "cow", "hen", "owl"]
