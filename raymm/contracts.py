@@ -281,6 +281,10 @@ class RecModel(Protocol):
 class Engine(Protocol):
     """What carries a model through steps; plain torch is the reference, every other engine must agree with it."""
 
+    def start_epoch(self, epoch: int) -> None:
+        """Set the learning rates of `epoch`, counted from 1; called before its first step, after a resume too."""
+        ...
+
     def step(self, batch: Batch) -> dict[str, float]:
         """Do one optimiser step; return the losses of the global batch, equal on all ranks."""
         ...

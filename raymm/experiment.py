@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from raymm import config
 from raymm.config import check, setting
+from raymm.data.prepared import PreparedSet
+from raymm.data.sampling import NegativeConfig
 from raymm.errors import ConfigError
 from raymm.models.registry import find_model
+from raymm.models.spec import FitSpec
 from raymm.training.deepspeed_engine import DeepSpeedConfig
 from raymm.training.engine import OptimizerConfig
 from raymm.training.loop import LoopConfig
 
+# Settings that mean something only where a model learns by steps. The selection metric is not among them: a sweep
+# chooses settings of a model in closed form by it.
+_BY_GRADIENTS = (
+    "train.batch_size",
+    "train.negatives.",
+    "train.optimizer.",
+    "train.loop.epochs",
+    "train.loop.patience",
+    "train.loop.validate_every",
+    "train.loop.selection_decimals",
+)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained."""
+    """How a model is trained, and how it is tested."""
+
+    domain: str = setting("", "the one domain to train on, for models of one domain; empty for all of the data set")
 
     batch_size: int = setting(4096, "rows of the global batch in the largest domain, over all workers", ge=1)
     seed: int = setting(0, "seed of start values, order, negatives and matched users", ge=0)
     cutoffs: tuple[int, ...] = setting((5, 10, 20), "cutoffs K of the ranking metrics", ge=1)
+    test_hides: Literal["known", "training"] = setting(
+        "known",
+        "what the ranking of the test set leaves out: training and validation interactions, or those of training alone",
+    )
+    negatives: NegativeConfig = setting(NegativeConfig, "how negatives are drawn")
     optimizer: OptimizerConfig = setting(OptimizerConfig, "optimiser")
     loop: LoopConfig = setting(LoopConfig, "epochs, validation, early stopping")
 
@@ -92,6 +113,10 @@ class Experiment:
         """Return what decides the result: all but the scale."""
         return {name: value for name, value in self.plain().items() if name != "scale"}
 
+    def scope(self, prepared: PreparedSet) -> PreparedSet:
+        """Return a prepared set as this run sees it: all of it, or the one domain that it is about."""
+        return prepared.only(self.train.domain) if self.train.domain else prepared
+
 
 @dataclass(frozen=True)
 class _Outline:
@@ -124,6 +149,8 @@ def build_experiment(values: Mapping[str, Any], where: str = "experiment") -> Ex
     except ConfigError as error:
         lines = [f"settings.{line}" for line in error.found.split("\n")]
         raise ConfigError("\n".join(lines), error.expected, error.where, error.remedy) from error
+    if isinstance(spec, FitSpec):
+        _check_closed_form(outline.train, where)
     return Experiment(outline.model, outline.preset, settings, outline.train, outline.scale)
 
 
@@ -135,10 +162,25 @@ def describe_experiment(model: str) -> list[tuple[str, str, str]]:
         (f"settings.{name}", str(defaults.get(name, default)), words)
         for name, default, words in config.describe(spec.config)
     ]
-    for table in ("train", "scale"):
-        kind = {field.name: field for field in dataclasses.fields(_Outline)}[table].default_factory
-        rows.extend(config.describe(kind, f"{table}."))  # type: ignore[arg-type]
-    return rows
+    rows.extend(config.describe(TrainConfig, "train."))
+    if isinstance(spec, FitSpec):
+        return [row for row in rows if not row[0].startswith(_BY_GRADIENTS)]
+    return rows + config.describe(ScaleConfig, "scale.")
+
+
+def _check_closed_form(train: TrainConfig, where: str) -> None:
+    """Refuse settings of an optimiser where nothing is optimised step by step: they would do nothing."""
+    given, defaults = (config.flatten(config.plain(values)) for values in (train, TrainConfig()))
+    changed = [name for name in given if f"train.{name}".startswith(_BY_GRADIENTS) and given[name] != defaults[name]]
+    if changed:
+        raise ConfigError(
+            "\n".join(
+                f"train.{name}: found {given[name]!r}, but a model in closed form has no such" for name in changed
+            ),
+            "",
+            where,
+            "leave these settings out; `raymm settings MODEL` lists those of a model",
+        )
 
 
 def _merged(start: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

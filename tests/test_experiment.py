@@ -1,7 +1,8 @@
 import pytest
 
 from raymm import config
-from raymm.errors import ConfigError
+from raymm.data.prepared import open_prepared
+from raymm.errors import ConfigError, DataError
 from raymm.experiment import build_experiment, describe_experiment
 from raymm.models.registry import MODELS
 
@@ -49,3 +50,27 @@ def test_every_setting_is_described_once():
     assert len(names) == len(set(names)) > 50
     flat = config.flatten(build_experiment({}).plain())
     assert set(flat) - {"model", "preset"} == set(names)
+
+
+def test_a_model_in_closed_form_has_settings_of_its_own_and_refuses_those_of_steps():
+    names = {name for name, _, _ in describe_experiment("ease")}
+    assert {"settings.ridge", "train.cutoffs", "train.domain", "train.test_hides", "train.loop.selection"} <= names
+    assert not [name for name in names if name.startswith(("scale.", "train.optimizer.", "train.batch_size"))]
+    changed = build_experiment({"model": "ease", "settings": {"ridge": 5}, "train": {"loop": {"selection": "hr@5"}}})
+    assert build_experiment(changed.plain()).plain() == changed.plain()
+    with pytest.raises(ConfigError, match="train.loop.epochs: found 3, but a model in closed form"):
+        build_experiment({"model": "ease", "train": {"loop": {"epochs": 3}}})
+    with pytest.raises(ConfigError, match="train.optimizer.learning_rate"):
+        build_experiment({"model": "popularity", "train": {"optimizer": {"learning_rate": 0.5}}})
+
+
+def test_a_run_of_one_domain_sees_that_domain_alone(prepared_sample):
+    prepared = open_prepared(prepared_sample)
+    whole, one = build_experiment({}), build_experiment({"train": {"domain": "office"}})
+    assert whole.scope(prepared) is prepared
+    scoped = one.scope(prepared)
+    assert [domain.name for domain in scoped.train_data("true").domains] == ["office"]
+    assert len(scoped.train_data("true").shared) == 0
+    assert [holdout.domain for holdout in scoped.validation()] == ["office"]
+    with pytest.raises(DataError, match="'arts', 'office'"):
+        build_experiment({"train": {"domain": "books"}}).scope(prepared)

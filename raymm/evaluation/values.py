@@ -116,6 +116,20 @@ def means_from_sums(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {key: value / count for key, value in total.items()}
 
 
+def means_over_domains(means: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Name each domain's means `domain.metric@K`, and add `metric@K`, the mean over the domains.
+
+    Args:
+        means: Domain to metric to mean over its users; the same metrics in each.
+    """
+    result: dict[str, float] = {}
+    for domain, values in means.items():
+        for name, value in values.items():
+            result[f"{domain}.{name}"] = value
+            result[name] = result.get(name, 0.0) + value / len(means)
+    return result
+
+
 def join(parts: Sequence[RankingValues]) -> RankingValues:
     """Put the values of several ranks together, users ascending.
 

@@ -25,7 +25,7 @@ from raymm.launch.board import start_board
 from raymm.launch.ingest import WholeShards, training_dataset
 from raymm.launch.session import plain_errors
 from raymm.launch.worker import best_scorers, train_worker
-from raymm.models.registry import find_model
+from raymm.models.registry import find_trained
 from raymm.models.spec import Structure
 
 _REQUEST, _POLL_S = "request.json", 0.2
@@ -55,7 +55,8 @@ def run_training(
 
     Args:
         experiment: What to run.
-        prepared: The data; the folder must be readable by every worker at the same path.
+        prepared: The data, as `experiment.scope` shows them; every worker must be able to read the folder at the same
+            path.
         storage: Folder of checkpoints, on storage that all nodes share; a run that was interrupted goes on from what is
             there, if experiment and data are the same.
         on_epoch: Called with the plain record of each epoch, in order, in a thread of its own. After an interruption
@@ -67,9 +68,8 @@ def run_training(
         ClusterError: The cluster has not the resources, or the workers died more often than allowed.
         RaymmError: Whatever went wrong on a worker.
     """
+    find_trained(experiment.model).check([facts.name for facts in prepared.domains])
     _claim(storage, experiment, prepared, known_pairs)
-    spec = find_model(experiment.model)
-    spec.check(prepared.train_data(known_pairs))
     resources = _resources(experiment)
     structures = [
         _structure_task.remote(experiment.plain(), str(prepared.folder), facts.name) for facts in prepared.domains
@@ -126,11 +126,11 @@ def _trainer(
     )
 
 
-@ray.remote(num_cpus=1)
+@ray.remote(num_cpus=1, scheduling_strategy="DEFAULT")  # in a sweep, outside of what the trial's own process holds
 def _structure_task(experiment: dict[str, Any], prepared: str, domain: str) -> Structure:
     run = build_experiment(experiment)
     data = open_prepared(Path(prepared)).train_data("none")
-    return find_model(run.model).structure(run.settings, data.domain(domain), run.train.seed)
+    return find_trained(run.model).structure(run.settings, data.domain(domain), run.train.seed)
 
 
 def _claim(storage: Path, experiment: Experiment, prepared: PreparedSet, known_pairs: str) -> None:

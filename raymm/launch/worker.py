@@ -20,11 +20,11 @@ from raymm.data.prepared import PreparedSet, open_prepared
 from raymm.data.sampling import TripleSource
 from raymm.errors import RaymmError, TrainingError
 from raymm.evaluation.ranking import rank
-from raymm.evaluation.values import means_from_sums
+from raymm.evaluation.values import means_from_sums, means_over_domains
 from raymm.experiment import Experiment, build_experiment
 from raymm.launch.background import OnRay
 from raymm.launch.ingest import read_positives
-from raymm.models.registry import find_model
+from raymm.models.registry import find_trained
 from raymm.models.spec import Place, Resumable
 from raymm.parallel.grid import Grid, make_grid, share, single
 from raymm.scorers import load_scorer, save_scorer
@@ -70,16 +70,19 @@ def described(error: RaymmError) -> dict[str, str]:
 
 def _train(request: dict[str, Any]) -> None:
     experiment = build_experiment(request["experiment"])
-    prepared = open_prepared(Path(request["prepared"]))
+    prepared = experiment.scope(open_prepared(Path(request["prepared"])))
     grid = make_grid(experiment.scale.column_parallel, experiment.scale.data_parallel)
     device = torch.device(experiment.scale.device)
     data = prepared.train_data(request["known_pairs"])
     structures = tuple(ray.get(request["structures"]))
-    spec = find_model(experiment.model)
+    spec = find_trained(experiment.model)
     place = Place(grid, device, experiment.train.seed, _background(request["errands"], grid))
     model = spec.build(experiment.settings, data, structures, place)
     engine = _engine(model, grid, experiment, device)
-    source = TripleSource(read_positives(prepared), experiment.train.batch_size, experiment.train.seed, grid)
+    train_config = experiment.train
+    source = TripleSource(
+        read_positives(prepared), train_config.batch_size, train_config.seed, grid, train_config.negatives
+    )
     validation = Validation(model, prepared, experiment.train.cutoffs, grid)
     with tempfile.TemporaryDirectory() as folder:
         keeper = _Keeper((model, engine), Path(folder), experiment.scale.checkpoint_every, grid, request["board"])
@@ -106,14 +109,12 @@ class Validation:
     def __call__(self) -> dict[str, float]:
         """Return `metric@K` as the mean over the domains, and `domain.metric@K`; equal on every rank."""
         self.scorers = {holdout.domain: self._model.scorer(holdout.domain) for holdout in self._holdouts}
-        metrics: dict[str, float] = {}
+        means = {}
         for holdout in self._holdouts:
             rows = share(len(holdout.users), self._grid.rank, self._grid.world_size)
             sums = rank(self.scorers[holdout.domain], holdout, self._cutoffs, rows).sums()
-            for name, value in means_from_sums([_added(sums)]).items():
-                metrics[f"{holdout.domain}.{name}"] = value
-                metrics[name] = metrics.get(name, 0.0) + value / len(self._holdouts)
-        return metrics
+            means[holdout.domain] = means_from_sums([_added(sums)])
+        return means_over_domains(means)
 
 
 class _Keeper:

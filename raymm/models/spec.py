@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from raymm.contracts import Domain, RecModel, TrainData
+from raymm.contracts import Domain, RecModel, Scorer, TrainData
 from raymm.errors import DataError
 from raymm.parallel.grid import Grid
 
@@ -112,16 +112,46 @@ class ModelSpec:
     structure: Callable[[Any, Domain, int], Structure]
     build: Callable[[Any, TrainData, tuple[Structure, ...], Place], RecModel]
 
-    def check(self, data: TrainData) -> None:
+    def check(self, domains: Sequence[str]) -> None:
         """Refuse data that the model cannot train on.
+
+        Args:
+            domains: Names of the domains that it would be given.
 
         Raises:
             DataError: The number of domains is another than the model wants.
         """
-        if len(data.domains) != self.n_domains:
+        if len(domains) != self.n_domains:
+            fewer = len(domains) > self.n_domains
             raise DataError(
-                f"{len(data.domains)} domains ({', '.join(domain.name for domain in data.domains)})",
+                f"{len(domains)} domains ({', '.join(domains)})",
                 f"{self.n_domains}",
                 f"model {self.name}",
-                "prepare a data set with as many domains, or choose another model",
+                f"name one of them, --domain {domains[0]}" if fewer else "prepare a data set with as many domains",
             )
+
+
+@dataclass(frozen=True, eq=False)
+class FitSpec:
+    """One model in closed form: it has no epochs, no batches and no workers, and takes each domain for itself.
+
+    Attributes:
+        name: As it is called on the command line.
+        summary: One line for `--help`.
+        config: Its config dataclass.
+        presets: Named settings; `default` is what runs when nothing is said.
+        fit: Makes the finished scorer of every domain from settings and data.
+    """
+
+    name: str
+    summary: str
+    config: type
+    presets: Mapping[str, Any]
+    fit: Callable[[Any, TrainData], Mapping[str, Scorer]]
+
+    def check(self, domains: Sequence[str]) -> None:
+        """Refuse nothing: any number of domains will do; see `ModelSpec.check`."""
+
+
+Spec = ModelSpec | FitSpec
+"""How a model comes about: by gradients, or in closed form."""

@@ -18,6 +18,7 @@ from raymm.parallel.grid import Grid
 from raymm.training.checkpoint import write_checkpoint
 from raymm.training.engine import (
     MOMENTS,
+    LearningRates,
     OptimizerConfig,
     as_module,
     make_optimizer,
@@ -75,15 +76,21 @@ class DeepSpeedEngine:
         self._device = device
         self._module = as_module(model).to(device)
         self._stage = config.zero_stage
+        adam = make_optimizer(model, optimizer)
+        self._rates = LearningRates(adam, optimizer)
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
             model=self._module,
-            optimizer=make_optimizer(model, optimizer),
+            optimizer=adam,
             mpu=_ModelParallelUnit(grid),
             dist_init_required=False,
             config=_settings(grid, config.zero_stage),
         )
         if self._stage:
             _start_moments(self._optimizer)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the learning rates; see `contracts.Engine`. ZeRO keeps the groups of the optimiser that it was given."""
+        self._rates.start_epoch(epoch)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """Do one step; see `contracts.Engine`."""

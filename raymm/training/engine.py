@@ -29,10 +29,19 @@ class OptimizerConfig:
     learning_rate: float = setting(1e-2, "learning rate of Adam", gt=0)
     beta1: float = setting(0.9, "decay of the mean gradient", ge=0, lt=1)
     beta2: float = setting(0.999, "decay of the mean squared gradient", ge=0, lt=1)
+    decay: float = setting(1.0, "what the learning rate is multiplied by in the course of decay_epochs", gt=0, le=1)
+    decay_epochs: int = setting(50, "epochs in which the learning rate falls by decay", unit="epochs", ge=1)
 
     def __post_init__(self) -> None:
         """Check the limits."""
         check(self)
+
+    def factor(self, epoch: int) -> float:
+        """Return what the learning rate of `epoch`, counted from 1, is of that of the first epoch.
+
+        It falls exponentially, a step an epoch: `decay ** ((epoch - 1) / decay_epochs)`.
+        """
+        return float(self.decay ** ((epoch - 1) / self.decay_epochs))
 
 
 def make_optimizer(model: RecModel, config: OptimizerConfig) -> torch.optim.Adam:
@@ -42,6 +51,25 @@ def make_optimizer(model: RecModel, config: OptimizerConfig) -> torch.optim.Adam
         for group in model.parameter_groups()
     ]
     return torch.optim.Adam(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+
+
+class LearningRates:
+    """The learning rates of an optimiser's groups by epoch.
+
+    Args:
+        optimizer: Its groups have the learning rates of the first epoch.
+        config: How they fall.
+    """
+
+    def __init__(self, optimizer: torch.optim.Adam, config: OptimizerConfig) -> None:
+        self._groups, self._config = optimizer.param_groups, config
+        self._first = [group["lr"] for group in self._groups]
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set those of `epoch`, counted from 1; they depend on nothing that came before it."""
+        factor = self._config.factor(epoch)
+        for group, first in zip(self._groups, self._first, strict=True):
+            group["lr"] = first * factor
 
 
 class TorchEngine:
@@ -59,6 +87,11 @@ class TorchEngine:
         self._grid = grid
         self._device = device
         self._optimizer = make_optimizer(model, config)
+        self._rates = LearningRates(self._optimizer, config)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the learning rates; see `contracts.Engine`."""
+        self._rates.start_epoch(epoch)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """Do one step; see `contracts.Engine`."""

@@ -21,6 +21,9 @@ class LoopConfig:
     patience: int = setting(20, "validations without improvement after which training stops", ge=1)
     validate_every: int = setting(1, "epochs between validations", ge=1)
     selection: str = setting("ndcg@10", "validation metric to select by, mean over domains; higher is better")
+    selection_decimals: int | None = setting(
+        None, "decimals that the selection metric is rounded to before epochs are compared; by default it is not", ge=0
+    )
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -33,7 +36,7 @@ class LoopState:
 
     Attributes:
         epoch: Epochs done.
-        best: Best selection value so far; None before the first validation.
+        best: Best selection value so far, rounded if the config says so; None before the first validation.
         best_epoch: Epoch of the best value, counted from 1.
         waited: Validations since then.
     """
@@ -104,6 +107,7 @@ def train(
     while not _finished(state, config):
         epoch = state.epoch + 1
         start = time.perf_counter()
+        engine.start_epoch(epoch)
         diagnostics = dict(model.start_epoch(epoch))
         losses, waited_s = _run_epoch(engine, source, epoch)
         diagnostics.update(model.diagnostics())
@@ -146,6 +150,8 @@ def _judge(state: LoopState, metrics: Mapping[str, float], config: LoopConfig) -
             f"validation after epoch {state.epoch}",
             "choose train.loop.selection among them",
         )
+    if config.selection_decimals is not None:
+        value = round(value, config.selection_decimals)
     if state.best is None or value > state.best:
         return replace(state, best=value, best_epoch=state.epoch, waited=0), True
     return replace(state, waited=state.waited + 1), False

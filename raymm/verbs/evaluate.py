@@ -19,6 +19,8 @@ from raymm.evaluation.ranking import rank, top_k
 from raymm.evaluation.values import RankingValues, write_values
 from raymm.experiment import build_experiment
 from raymm.models.baselines import item_knn, popularity
+from raymm.models.registry import find_model
+from raymm.models.spec import ModelSpec
 from raymm.report.judge import draw_examples, find_warnings, judge_domain
 from raymm.report.page import PAGE, RECORD, run_report
 from raymm.report.record import DomainResult, RunRecord, read_record
@@ -72,6 +74,8 @@ def evaluate(
 ) -> Evaluation:
     """Rank the test set with a run, with popularity and with item k-NN, and write the report.
 
+    The model is compared with popularity; popularity itself is compared with item k-NN.
+
     A run that has been evaluated is not evaluated again: its report is read, so that the test set is read once.
 
     Args:
@@ -86,13 +90,14 @@ def evaluate(
         ConfigError: A cutoff is larger than the number of items.
     """
     run = open_run_folder(run_folder)
-    prepared = matching_prepared(run, prepared_folder)
+    prepared = run.experiment.scope(matching_prepared(run, prepared_folder))
     folder = report_folder(run.folder)
     inputs = {"run": run.manifest.fingerprint, "prepared": prepared.fingerprint}
     if (folder / artefacts.MANIFEST).is_file() and not replace:
         artefacts.verify(folder, artefacts.read_manifest(folder, KIND, SCHEMA))
         return Evaluation(run, read_record(folder / RECORD), folder / PAGE)
-    with artefacts.writing(folder, KIND, SCHEMA, inputs, {"baseline": BASELINE}, replace) as (draft, facts):
+    settings = {"baseline": _baseline(run)}
+    with artefacts.writing(folder, KIND, SCHEMA, inputs, settings, replace) as (draft, facts):
         record = _judged(run, prepared, draft, progress)
         facts["metrics"] = {result.facts.name: dict(result.means[record.model]) for result in record.domains}
         progress("writing the report", 0, 0)
@@ -121,13 +126,12 @@ def matching_prepared(run: RunFolder, folder: Path | None) -> PreparedSet:
 
 def _judged(run: RunFolder, prepared: PreparedSet, draft: Path, progress: Progress) -> RunRecord:
     data = prepared.train_data(run.manifest.facts["known_pairs"])
-    models: dict[str, Mapping[str, Scorer]] = {
-        run.experiment.model: run.scorers(),
-        BASELINE: popularity.fit(popularity.PopularityConfig(), data),
-        NEIGHBOURS: item_knn.fit(item_knn.ItemKnnConfig(), data),
-    }
+    models: dict[str, Mapping[str, Scorer]] = {run.experiment.model: run.scorers()}
+    models.setdefault(BASELINE, popularity.fit(popularity.PopularityConfig(), data))
+    models.setdefault(NEIGHBOURS, item_knn.fit(item_knn.ItemKnnConfig(), data))
     generator = np.random.default_rng(run.experiment.train.seed)
-    holdouts = open_sealed(prepared.folder)
+    sealed = open_sealed(prepared.folder, run.experiment.train.test_hides)
+    holdouts = [holdout for holdout in sealed if holdout.domain in run.domains]
     results = []
     for place, holdout in enumerate(holdouts):
         progress(f"ranking {holdout.domain}", place, len(holdouts))
@@ -161,7 +165,11 @@ def _domain_result(
         list(prepared.user_ids(holdout.domain)),
         generator,
     )
-    return judge_domain(domain, rankings, lists, (own, BASELINE), generator, examples), rankings
+    return judge_domain(domain, rankings, lists, (own, _baseline(run)), generator, examples), rankings
+
+
+def _baseline(run: RunFolder) -> str:
+    return NEIGHBOURS if run.experiment.model == BASELINE else BASELINE
 
 
 def _shown_titles(prepared: PreparedSet, domain: str) -> list[str]:
@@ -171,21 +179,24 @@ def _shown_titles(prepared: PreparedSet, domain: str) -> list[str]:
 
 def _record(run: RunFolder, prepared: PreparedSet, data: TrainData, results: tuple[DomainResult, ...]) -> RunRecord:
     experiment = run.experiment
-    selection = experiment.train.loop.selection
-    warnings = list(find_warnings(results, experiment.model, run.history, selection))
+    by_steps = isinstance(find_model(experiment.model), ModelSpec)
+    history, selection = (run.history, experiment.train.loop.selection) if by_steps else ((), "")
+    warnings = list(find_warnings(results, experiment.model, history, selection))
+    if experiment.train.test_hides == "training":
+        warnings.append("validation interactions compete with what is to be found: figures are lower than otherwise")
     if run.manifest.facts["known_pairs"] != "drawn":
         warnings.append(f"trained with {run.manifest.facts['known_pairs']} known pairs: an experiment, not a result")
-    if len(data.domains) == 2 and not len(data.shared):
+    if by_steps and len(data.domains) == 2 and not len(data.shared):
         warnings.append("no user is known in both domains: matching rested on distance alone")
     return RunRecord(
         name=run.name,
         model=experiment.model,
-        baseline=BASELINE,
+        baseline=_baseline(run),
         created=run.manifest.created,
         data=prepared.folder.name,
         n_shared=len(data.shared),
         domains=results,
-        history=run.history,
+        history=history,
         selection=selection,
         settings=experiment.plain(),
         defaults=build_experiment({"model": experiment.model}).plain(),

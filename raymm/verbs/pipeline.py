@@ -12,11 +12,11 @@ from raymm.data.prepared import KnownPairs
 from raymm.data.summary import PreparedSummary
 from raymm.experiment import Experiment
 from raymm.launch.session import connect
-from raymm.tracking.registry import RegisteredModel
+from raymm.models.registry import TRAINED
 from raymm.tracking.store import Tracking
 from raymm.verbs.evaluate import Evaluation, evaluate
 from raymm.verbs.prepare import prepare
-from raymm.verbs.register import register
+from raymm.verbs.register import RegisterRequest, Registration, register
 from raymm.verbs.train import TrainRequest, train
 
 SAMPLE = "arts_office"
@@ -76,7 +76,7 @@ class PipelineResult:
     """What came of it: the evaluation, and the registered model."""
 
     evaluation: Evaluation
-    registered: RegisteredModel
+    registration: Registration
 
 
 def run_pipeline(request: PipelineRequest, tracking: Tracking, audience: Audience) -> PipelineResult:
@@ -91,7 +91,8 @@ def run_pipeline(request: PipelineRequest, tracking: Tracking, audience: Audienc
     audience.step(f"Preparing {recipe.parent.name}")
     connect(request.address, cpus=experiment.scale.workers + 2)
     audience.prepared(prepare(recipe, prepared, progress=audience.progress))
-    audience.step(f"Training {experiment.model} ({experiment.preset}) on {experiment.scale.workers} Ray Train workers")
+    where = f" on {experiment.scale.workers} Ray Train workers" if experiment.model in TRAINED else ""
+    audience.step(f"Training {experiment.model} ({experiment.preset}){where}")
     run, tracked = train(
         TrainRequest(experiment, prepared, request.folder, request.known_pairs, request.address),
         tracking,
@@ -102,8 +103,11 @@ def run_pipeline(request: PipelineRequest, tracking: Tracking, audience: Audienc
     audience.step("Evaluating on the test set")
     evaluation = evaluate(run.folder, prepared, tracking, audience.progress)
     audience.step("Registering the model")
-    registered = register(run.folder, prepared, tracking, request.registry_name, request.alias)
-    return PipelineResult(evaluation, registered)
+    asked = RegisterRequest(run.folder, prepared, request.registry_name, request.alias, alias_or_none=True)
+    registration = register(asked, tracking)
+    if not registration.has_alias:
+        audience.warn(f"registered without the alias {request.alias!r}: {registration.words}")
+    return PipelineResult(evaluation, registration)
 
 
 def bundled_recipe() -> Path:

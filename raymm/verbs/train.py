@@ -16,10 +16,13 @@ from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
 from raymm.errors import ConfigError
 from raymm.experiment import Experiment
 from raymm.launch.session import connect
-from raymm.launch.train import run_training
+from raymm.launch.train import Outcome, run_training
+from raymm.models.registry import find_model
+from raymm.models.spec import FitSpec
 from raymm.tracking.identity import run_tags
 from raymm.tracking.runs import Run, start_or_resume_run
 from raymm.tracking.store import Tracking
+from raymm.verbs.fit import fit
 from raymm.verbs.run import RunFolder, is_run, open_run_folder, storage_folder, tracking_folder, write_run
 
 _EPOCHS = "epochs.jsonl"
@@ -50,6 +53,8 @@ def train(
 ) -> tuple[RunFolder, Run | None]:
     """Train, and write the run folder.
 
+    A model in closed form is fitted in this process; Ray is not started for it.
+
     Args:
         request: What to train.
         tracking: Where to track it; None does not.
@@ -63,8 +68,10 @@ def train(
         ConfigError: The name is taken by another run.
         RaymmError: Whatever else stops a training.
     """
-    prepared = open_prepared(request.prepared.absolute())  # workers have another working directory
+    # The whole path, as workers have another working directory.
+    prepared = request.experiment.scope(open_prepared(request.prepared.absolute()))
     verify(prepared.folder, prepared.manifest)
+    find_model(request.experiment.model).check([facts.name for facts in prepared.domains])
     _check_cutoffs(request.experiment, prepared)
     if is_run(request.folder):
         return _finished(request, prepared.fingerprint), None
@@ -81,9 +88,8 @@ def train(
             )
         on_epoch(record)
 
-    connect(request.address, cpus=request.experiment.scale.workers + 2)
     try:
-        outcome = run_training(request.experiment, prepared, storage, follow, request.known_pairs)
+        outcome = _outcome(request, prepared, storage, follow)
     except BaseException as error:
         if run is not None:
             run.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
@@ -92,7 +98,7 @@ def train(
         "known_pairs": request.known_pairs,
         "structure": dict(outcome.structure_facts),
         "seconds": time.time() - start,
-        "workers": request.experiment.scale.workers,
+        "workers": _workers(request.experiment),
     }
     written = write_run(request.folder, request.experiment, prepared, journal.records(), outcome.scorers, facts)
     shutil.rmtree(storage)
@@ -101,6 +107,23 @@ def train(
         run.log_artefact(prepared.folder / MANIFEST, "prepared")
         run.finish()
     return written, run
+
+
+def _outcome(
+    request: TrainRequest, prepared: PreparedSet, storage: Path, follow: Callable[[dict[str, Any]], None]
+) -> Outcome:
+    spec = find_model(request.experiment.model)
+    if isinstance(spec, FitSpec):
+        storage.mkdir(parents=True, exist_ok=True)
+        scorers, record = fit(spec, request.experiment, prepared, request.known_pairs)
+        follow(record.plain())
+        return Outcome(scorers, {})
+    connect(request.address, cpus=request.experiment.scale.workers + 2)
+    return run_training(request.experiment, prepared, storage, follow, request.known_pairs)
+
+
+def _workers(experiment: Experiment) -> int:
+    return 0 if isinstance(find_model(experiment.model), FitSpec) else experiment.scale.workers
 
 
 def _check_cutoffs(experiment: Experiment, prepared: PreparedSet) -> None:

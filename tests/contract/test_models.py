@@ -7,7 +7,7 @@ import torch
 from raymm import config
 from raymm.contracts import RecModel
 from raymm.evaluation.ranking import rank
-from raymm.models.registry import MODELS
+from raymm.models.registry import MODELS, TRAINED
 from raymm.models.spec import Place
 from raymm.parallel.grid import make_grid, single
 from raymm.scorers import load_scorer, save_scorer
@@ -18,7 +18,7 @@ from tests.toy_data import checkerboards, positives_of
 
 CPU = torch.device("cpu")
 POPULATION = "default, whole populations"
-CASES = [(name, preset) for name, spec in MODELS.items() for preset in spec.presets] + [("sieoug", POPULATION)]
+CASES = [(name, preset) for name, spec in TRAINED.items() for preset in spec.presets] + [("sieoug", POPULATION)]
 
 
 def _settings(spec, preset):
@@ -37,7 +37,7 @@ def _settings(spec, preset):
 def _trained(name, preset, grid, epochs=25, seed=0):
     from raymm.data.sampling import TripleSource
 
-    spec = MODELS[name]
+    spec = TRAINED[name]
     settings = _settings(spec, preset)
     data, holdouts = checkerboards(spec.n_domains)
     structures = tuple(spec.structure(settings, domain, seed) for domain in data.domains)
@@ -114,3 +114,29 @@ def test_any_grid_of_ranks_gives_the_losses_of_one(shape):
         for case, history in alone.items():
             for losses, expected in zip(result[case], history, strict=True):
                 assert losses == pytest.approx(expected, rel=1e-4), case
+
+
+FITTED = sorted(set(MODELS) - set(TRAINED))
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_a_closed_form_is_the_same_each_time_and_is_stored_as_it_was_evaluated(name, tmp_path):
+    data, holdouts = checkerboards(2)
+    spec = MODELS[name]
+    made, again = (spec.fit(spec.presets["default"], data) for _ in range(2))
+    assert len(holdouts) == 2
+    for holdout in holdouts:
+        users = torch.from_numpy(holdout.users)
+        scores = made[holdout.domain].scores(users)
+        assert torch.isfinite(scores).all()
+        assert torch.equal(again[holdout.domain].scores(users), scores)
+        save_scorer(made[holdout.domain], tmp_path / holdout.domain)
+        assert torch.equal(load_scorer(tmp_path / holdout.domain).scores(users), scores)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_closed_forms_that_know_persons_find_the_withheld_items_of_a_checkerboard(name):
+    data, holdouts = checkerboards(1)
+    spec = MODELS[name]
+    found = rank(spec.fit(spec.presets["default"], data)[holdouts[0].domain], holdouts[0], (1,)).means()["hr@1"]
+    assert (found > 0.9) == (name != "popularity")

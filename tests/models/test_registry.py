@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from raymm.errors import ConfigError
-from raymm.models.registry import MODELS, find_model
+from raymm.models.registry import MODELS, TRAINED, find_model, find_trained
 
 
 def test_every_model_has_a_default_preset_of_its_config():
@@ -21,3 +21,10 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
     assert find_model("sieoug") is MODELS["sieoug"]
     with pytest.raises(ConfigError, match="sieoug"):
         find_model("sieug")
+
+
+def test_models_that_are_trained_and_those_in_closed_form_are_told_apart():
+    assert set(MODELS) - set(TRAINED) == {"popularity", "item_knn", "ease"}
+    assert find_trained("gume") is MODELS["gume"]
+    with pytest.raises(ConfigError, match="ease, a model in closed form"):
+        find_trained("ease")

@@ -9,9 +9,19 @@ from tests.toy_data import checkerboards
 
 def test_data_of_another_number_of_domains_are_refused():
     spec = MODELS["sieoug"]
-    spec.check(checkerboards(2)[0])
-    with pytest.raises(DataError, match=r"1 domains \(domain0\)"):
-        spec.check(checkerboards(1)[0])
+    spec.check(["arts", "office"])
+    with pytest.raises(DataError, match=r"1 domains \(arts\)"):
+        spec.check(["arts"])
+    with pytest.raises(DataError, match="--domain arts"):
+        MODELS["gume"].check(["arts", "office"])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_model_in_closed_form_takes_any_number_of_domains(count):
+    spec = MODELS["popularity"]
+    spec.check([f"domain{place}" for place in range(count)])
+    data = checkerboards(count)[0]
+    assert list(spec.fit(spec.presets["default"], data)) == [domain.name for domain in data.domains]
 
 
 def test_without_workers_the_work_is_done_once_when_its_result_is_taken():

@@ -6,14 +6,13 @@ import torch
 from raymm.errors import TrainingError
 from raymm.parallel.grid import make_grid, single
 from raymm.training.deepspeed_engine import DeepSpeedConfig, DeepSpeedEngine
-from raymm.training.engine import OptimizerConfig
 from tests.processes import run_ranks
-from tests.training.test_engine import CPU, losses_of, torch_engine
+from tests.training.test_engine import CPU, DECAYING, losses_of, torch_engine
 from tests.training.toy import Toy
 
 
 def _engine(grid, stage, seed=0):
-    return DeepSpeedEngine(Toy(grid, seed), grid, OptimizerConfig(learning_rate=0.05), DeepSpeedConfig(stage), CPU)
+    return DeepSpeedEngine(Toy(grid, seed), grid, DECAYING, DeepSpeedConfig(stage), CPU)
 
 
 def _train_and_resume(rank, shape, folder):

@@ -6,19 +6,24 @@ import torch
 from raymm.contracts import Batch, Engine, RecModel
 from raymm.errors import TrainingError
 from raymm.parallel.grid import make_grid, single
-from raymm.training.engine import OptimizerConfig, TorchEngine, make_optimizer, reduced_losses
+from raymm.training.engine import LearningRates, OptimizerConfig, TorchEngine, make_optimizer, reduced_losses
 from tests.processes import run_ranks
 from tests.training.toy import Toy, toy_source
 
 CPU = torch.device("cpu")
+DECAYING = OptimizerConfig(learning_rate=0.05, decay=0.5, decay_epochs=2)
 
 
 def losses_of(engine, grid, epochs=(1, 2)):
-    return [engine.step(batch) for epoch in epochs for batch in toy_source(grid).epoch(epoch)]
+    losses = []
+    for epoch in epochs:
+        engine.start_epoch(epoch)
+        losses.extend(engine.step(batch) for batch in toy_source(grid).epoch(epoch))
+    return losses
 
 
 def torch_engine(grid, seed=0):
-    return TorchEngine(Toy(grid, seed), grid, OptimizerConfig(learning_rate=0.05), CPU)
+    return TorchEngine(Toy(grid, seed), grid, DECAYING, CPU)
 
 
 def _train(rank, shape):
@@ -58,6 +63,35 @@ def test_groups_have_their_own_learning_rate():
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, pytest.approx(0.05)]
     in_groups = sum(len(group["params"]) for group in optimizer.param_groups)
     assert in_groups == len(list(Toy(single()).parameters()))
+
+
+def test_the_learning_rate_falls_by_the_decay_in_its_epochs():
+    config = OptimizerConfig(learning_rate=1e-3, decay=0.96, decay_epochs=50)
+    optimizer = make_optimizer(Toy(single()), config)
+    rates = LearningRates(optimizer, config)
+    found = []
+    for epoch in (51, 1, 2, 101):  # in any order: nothing adds up
+        rates.start_epoch(epoch)
+        found.append([group["lr"] for group in optimizer.param_groups])
+    expected = [0.96e-3, 1e-3, 1e-3 * 0.96 ** (1 / 50), 1e-3 * 0.96**2]
+    assert found == [pytest.approx([rate, 0.1 * rate], rel=1e-12) for rate in expected]
+
+
+def test_without_decay_the_learning_rate_stays():
+    assert {OptimizerConfig().factor(epoch) for epoch in (1, 2, 1000)} == {1.0}
+
+
+def test_a_decayed_learning_rate_moves_parameters_less():
+    moved = []
+    for epoch in (1, 7):
+        engine, model_start = torch_engine(single()), Toy(single())
+        engine.start_epoch(epoch)
+        engine.step(next(iter(toy_source(single()).epoch(1))))
+        change = [
+            (a - b).abs().max() for a, b in zip(engine._module.parameters(), model_start.parameters(), strict=True)
+        ]
+        moved.append(torch.stack(change).max())
+    assert moved[1] / moved[0] == pytest.approx(0.5**3, rel=1e-3)  # Adam's first step is the learning rate itself
 
 
 def test_a_loss_that_is_not_finite_stops_training_and_is_named():

@@ -14,6 +14,10 @@ class _Counting:
 
     def __init__(self):
         self.steps = 0
+        self.epochs = []
+
+    def start_epoch(self, epoch):
+        self.epochs.append(epoch)
 
     def step(self, batch):
         self.steps += 1
@@ -37,6 +41,26 @@ def test_stops_after_as_many_validations_without_gain_as_patience_says():
     assert [record.improved for record in records] == [True, True, False, False, False]
     assert [record.finished for record in records] == [False] * 4 + [True]
     assert (records[-1].state.best, records[-1].state.best_epoch) == (0.3, 2)
+
+
+def test_a_patience_of_21_stops_at_the_21st_epoch_without_gain():
+    records = _run([0.5, *[0.5] * 30], LoopConfig(epochs=50, patience=21, selection="m"))
+    assert len(records) == 1 + 21
+
+
+def test_gains_that_rounding_hides_are_none():
+    values, config = [0.12341, 0.1234, 0.12344, 0.1236, 0.1], LoopConfig(epochs=5, selection="m")
+    assert [record.improved for record in _run(values, config)] == [True, False, True, True, False]
+    rounded = _run(values, LoopConfig(epochs=5, selection="m", selection_decimals=4))
+    assert [record.improved for record in rounded] == [True, False, False, True, False]
+    assert rounded[-1].state.best == 0.1236
+    assert rounded[2].validation == {"m": 0.12344}
+
+
+def test_the_engine_is_told_the_epoch_that_begins_after_a_resume_too():
+    engine = _Counting()
+    _run([1, 2], LoopConfig(epochs=5, selection="m"), LoopState(epoch=3, best=0.0, best_epoch=1), engine)
+    assert engine.epochs == [4, 5]
 
 
 def test_every_epoch_has_the_same_steps_and_mean_losses():

@@ -12,6 +12,7 @@ from raymm.config import check, setting
 from raymm.contracts import Domain, Scorer, TrainData
 from raymm.errors import DataError
 from raymm.models.baselines.histories import sparse_item_scorer
+from raymm.models.spec import FitSpec
 
 _COLUMNS_AT_ONCE = 512
 _Columns = Callable[[int, int], np.ndarray]
@@ -119,3 +120,12 @@ def _largest(columns: np.ndarray, kept: int) -> sparse.csr_array:
         dropped = np.argpartition(np.abs(columns), len(columns) - kept, axis=0)[: len(columns) - kept]
         np.put_along_axis(columns, dropped, 0, axis=0)
     return sparse.csr_array(columns)
+
+
+SPEC = FitSpec(
+    name="ease",
+    summary="baseline: a linear model from items to items in closed form",
+    config=EaseConfig,
+    presets={"default": EaseConfig()},
+    fit=fit,
+)

@@ -10,6 +10,7 @@ from scipy import sparse
 from raymm.config import check, setting
 from raymm.contracts import Scorer, TrainData
 from raymm.models.baselines.histories import sparse_item_scorer, strongest_of_columns
+from raymm.models.spec import FitSpec
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,12 @@ def _similarities(config: ItemKnnConfig, interactions: sparse.csr_array) -> spar
     roots = np.sqrt(np.bincount(ratings.indices, minlength=ratings.shape[1]))
     values = common.data[other] / (roots[i] * roots[j] + config.shrinkage)
     return strongest_of_columns(sparse.csr_array((values, (i, j)), shape=common.shape), config.neighbours)
+
+
+SPEC = FitSpec(
+    name="item_knn",
+    summary="baseline: what is near to a history by who chose it",
+    config=ItemKnnConfig,
+    presets={"default": ItemKnnConfig()},
+    fit=fit,
+)

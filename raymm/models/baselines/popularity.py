@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from raymm.contracts import Scorer, TrainData
+from raymm.models.spec import FitSpec
 from raymm.scorers import ItemScorer
 
 
@@ -37,3 +38,12 @@ def fit(config: PopularityConfig, data: TrainData) -> dict[str, Scorer]:  # noqa
 
 def _counts(items: np.ndarray, n_items: int) -> torch.Tensor:
     return torch.from_numpy(np.bincount(items, minlength=n_items).astype(np.float32))
+
+
+SPEC = FitSpec(
+    name="popularity",
+    summary="baseline: what most people chose",
+    config=PopularityConfig,
+    presets={"default": PopularityConfig()},
+    fit=fit,
+)
