@@ -1,32 +1,41 @@
-"""Delimited text files to lines and fields, in pieces that are read independently of each other."""
+"""Text files to lines, in pieces that are read independently of each other; no line takes more than its share."""
 
 from __future__ import annotations
 
-import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-import numpy as np
-
-from raymm.data.recipe import Layout
+from raymm.data.storage import file_name, open_file, size_of
 from raymm.errors import DataError
 
+LONGEST_LINE = 2**20  # bytes of a line unless a recipe says otherwise
+DAMAGE = (OSError, EOFError, zlib.error)  # what reading a file raises that is gone or broken
+SHOWN = 500  # bytes that are kept of a line that is too long
 _MARK = b"\xef\xbb\xbf"  # some programs begin a UTF-8 file with it
+_GZIP = b"\x1f\x8b"
+_FOREIGN = {
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+    b"PK\x03\x04": "an archive packed by zip",
+    b"BZh": "a file packed by bzip2",
+    b"\xfd7zXZ": "a file packed by xz",
+    b"\x28\xb5\x2f\xfd": "a file packed by zstd",
+}
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a file, from the first line that begins in it to the last one.
+    """A stretch of a file.
 
     Attributes:
         source: Number of the source in the recipe.
-        path: The file.
-        start: First byte.
-        end: Byte behind the last; -1 for the whole of a file that is packed and cannot be entered in the middle.
+        path: The file, as `locate` returned it.
+        start: First byte; lines that begin from here on belong to the piece. Of Parquet, the first row group.
+        end: Byte (or row group) behind the last; -1 for the whole of a packed file, which has no way into its middle.
     """
 
     source: int
@@ -41,17 +50,19 @@ class Lines:
 
     Attributes:
         first: Number of the first of them within the piece, from 0.
-        texts: The lines.
+        texts: The lines; of one that is too long, its beginning.
         undecodable: Places in `texts` of lines that the encoding cannot hold; their bad bytes are escaped.
+        too_long: Place to length in bytes of lines longer than was allowed.
     """
 
     first: int
     texts: list[str]
-    undecodable: frozenset[int]
+    undecodable: frozenset[int] = frozenset()
+    too_long: Mapping[int, int] = field(default_factory=dict)
 
 
-def cut_into_pieces(source: int, path: Path, piece_bytes: int) -> list[Piece]:
-    """Cut a file into pieces that together hold each line once; a packed file is one piece.
+def cut_text(source: int, path: str, piece_bytes: int) -> list[Piece]:
+    """Cut a text file into pieces that together hold each line once; a packed file is one piece.
 
     Args:
         source: Number of the source in the recipe.
@@ -59,111 +70,59 @@ def cut_into_pieces(source: int, path: Path, piece_bytes: int) -> list[Piece]:
         piece_bytes: Wanted size of a piece.
 
     Raises:
-        DataError: The file is empty.
+        DataError: The file is empty, or no text.
     """
-    size = path.stat().st_size
+    size = size_of(path)
     if not size:
-        raise DataError("an empty file", "lines of text", str(path), "check how the file was written")
+        raise DataError("an empty file", "lines of text", path, "check how the file was written")
     if _is_packed(path):
-        return [Piece(source, str(path), 0, -1)]
-    return [Piece(source, str(path), start, min(start + piece_bytes, size)) for start in range(0, size, piece_bytes)]
+        return [Piece(source, path, 0, -1)]
+    return [Piece(source, path, start, min(start + piece_bytes, size)) for start in range(0, size, piece_bytes)]
 
 
-def read_names(path: Path, layout: Layout, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Read the names of a file's columns from its first line, or take those of the recipe.
-
-    Args:
-        path: The file.
-        layout: How its lines are cut.
-        wanted: Names that must be there.
+def read_head(path: str, n_bytes: int) -> bytes:
+    """Read the first bytes of a file, unpacked.
 
     Raises:
-        DataError: A wanted column is not there, or there twice; the file cannot be read.
+        DataError: The file cannot be read, or is of a kind that is known and is no text.
     """
-    names = layout.names
-    if not names:
-        with _opened(path) as stream:
-            try:
-                line = stream.readline().removeprefix(_MARK).decode(layout.encoding)
-            except (EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
-                raise unreadable(str(path), str(error)) from error
-        fields = cut_fields(_trimmed(line.removesuffix("\n")), layout)
-        names = tuple(fields) if isinstance(fields, list) else (line,)
-    for name in wanted:
-        if names.count(name) != 1:
-            times = "no" if name not in names else "more than one"
-            raise DataError(
-                f"{times} column {name!r}; columns: {', '.join(repr(name)[:40] for name in names[:12])}",
-                f"one column {name!r}",
-                str(path),
-                "mend `columns` of this source in the recipe; `layout` holds the delimiter, and names without a header",
-            )
-    return names
+    try:
+        with _opened(path, _is_packed(path)) as stream:
+            head = stream.read(n_bytes)
+    except DAMAGE as error:
+        raise unreadable(path, str(error)) from error
+    for mark, what in _FOREIGN.items():
+        if head.startswith(mark):
+            raise DataError(what, "UTF-8, Latin-1 or Windows-1252 text, plain or packed by gzip", path, "convert it")
+    return head.removeprefix(_MARK)
 
 
-def read_lines(piece: Piece, encoding: str, chunk_bytes: int) -> Iterator[Lines]:
+def read_lines(piece: Piece, encoding: str, chunk_bytes: int, longest: int = LONGEST_LINE) -> Iterator[Lines]:
     """Read the lines of a piece.
 
     Args:
         piece: What to read; the header is line 0 of a file's first piece, like any other line.
         encoding: Name of a one-byte encoding, or utf-8.
-        chunk_bytes: Most of a packed file that is unpacked at a time; one line more is.
+        chunk_bytes: Bytes read at a time; of the line that they end in, at most `longest` bytes more are.
+        longest: Bytes of a line above which only its beginning and its length are kept.
 
     Raises:
         EOFError, OSError, zlib.error: The file is gone, or damaged.
     """
     first = 0
-    for chunk in _chunks(piece, chunk_bytes):
+    for chunk, too_long in _chunks(piece, chunk_bytes, longest):
         if piece.start == 0 and first == 0:
             chunk = chunk.removeprefix(_MARK)
-        lines = _decoded(chunk, encoding, first)
+        lines = _decoded(chunk, encoding, first, longest, too_long)
         yield lines
         first += len(lines.texts)
 
 
 def count_lines(piece: Piece, chunk_bytes: int) -> int:
     """Count the lines of a piece, as `read_lines` would number them."""
-    return sum(chunk.count(b"\n") + (not chunk.endswith(b"\n")) for chunk in _chunks(piece, chunk_bytes))
-
-
-def cut_fields(line: str, layout: Layout) -> list[str] | str:
-    """Cut a line into fields; a string says why that is not possible."""
-    if not layout.quote or layout.quote not in line:
-        return line.split(layout.delimiter)
-    try:
-        return next(csv.reader([line], delimiter=layout.delimiter, quotechar=layout.quote, strict=True))
-    except csv.Error as error:
-        return f"quotes do not match: {error}"
-
-
-def cut_lines(texts: Sequence[str], layout: Layout, n_fields: int) -> tuple[list[np.ndarray], dict[int, str]]:
-    """Cut lines into columns; regular lines, nearly all of them, go together as one long line.
-
-    Args:
-        texts: n lines.
-        layout: How they are cut.
-        n_fields: Fields that a line must have.
-
-    Returns:
-        `n_fields` columns of (n,) strings, and of each line that has not as many fields its place and the reason; its
-        fields are empty.
-    """
-    delimiter, quote = layout.delimiter, layout.quote
-    blank = delimiter * (n_fields - 1)
-    regular = [text.count(delimiter) == n_fields - 1 and not (quote and quote in text) for text in texts]
-    flat = delimiter.join(text if fits else blank for text, fits in zip(texts, regular, strict=True)).split(delimiter)
-    columns = [np.array(flat[column : len(texts) * n_fields : n_fields], dtype=object) for column in range(n_fields)]
-    reasons = {}
-    for row in (row for row, fits in enumerate(regular) if not fits):
-        fields = cut_fields(texts[row], layout)
-        if isinstance(fields, str):
-            reasons[row] = fields
-        elif len(fields) != n_fields:
-            reasons[row] = f"{len(fields)} fields where the header has {n_fields}"
-        else:
-            for column, field in zip(columns, fields, strict=True):
-                column[row] = field
-    return columns, reasons
+    return sum(
+        chunk.count(b"\n") + (not chunk.endswith(b"\n")) for chunk, _ in _chunks(piece, chunk_bytes, LONGEST_LINE)
+    )
 
 
 def unreadable(path: str, reason: str) -> DataError:
@@ -176,44 +135,85 @@ def unreadable(path: str, reason: str) -> DataError:
     )
 
 
-def _chunks(piece: Piece, chunk_bytes: int) -> Iterator[bytes]:
-    """Yield bytes that end with a line."""
-    with _opened(Path(piece.path)) as stream:
-        if piece.end < 0:
-            while chunk := stream.read(chunk_bytes):
-                yield chunk + stream.readline()
-            return
+def _chunks(piece: Piece, chunk_bytes: int, longest: int) -> Iterator[tuple[bytes, dict[int, int]]]:
+    """Yield bytes that end with a line, and the lengths of lines of which they hold the beginning only."""
+    with _opened(piece.path, piece.end < 0) as stream:
         position = 0
         if piece.start:
             stream.seek(piece.start - 1)
-            position = piece.start - 1 + len(stream.readline())  # the line before belongs to the piece before
-        if position < piece.end:
-            chunk = stream.read(piece.end - position)
-            yield chunk if chunk.endswith(b"\n") else chunk + stream.readline()
+            # The line before belongs to the piece before.
+            position = piece.start - 1 + _skip_line(stream, piece.end - piece.start + 1)[0]
+        while piece.end < 0 or position < piece.end:
+            chunk = stream.read(chunk_bytes if piece.end < 0 else min(chunk_bytes, piece.end - position))
+            if not chunk:
+                return
+            position += len(chunk)
+            too_long: dict[int, int] = {}
+            if not chunk.endswith(b"\n"):
+                chunk, length, too_long = _completed(stream, chunk, longest)
+                position += length
+            yield chunk, too_long
 
 
-def _decoded(chunk: bytes, encoding: str, first: int) -> Lines:
+def _completed(stream: BinaryIO, chunk: bytes, longest: int) -> tuple[bytes, int, dict[int, int]]:
+    """Read the rest of a chunk's last line; return the chunk, the bytes read, and the length of a line too long."""
+    start = chunk.rfind(b"\n") + 1
+    begun = len(chunk) - start
+    tail = stream.readline(longest + 1 - begun) if begun <= longest else b""
+    if begun + len(tail) <= longest or tail.endswith(b"\n"):
+        return chunk + tail, len(tail), {}
+    skipped, ended = _skip_line(stream)
+    beginning = (chunk[start : start + SHOWN] + tail)[: min(SHOWN, longest)]
+    length = begun + len(tail) + skipped - ended
+    return chunk[:start] + beginning + b"\n", len(tail) + skipped, {chunk.count(b"\n"): length}
+
+
+def _skip_line(stream: BinaryIO, at_most: int | None = None) -> tuple[int, bool]:
+    """Read to the end of a line, or until `at_most` bytes are behind; return how many were read, and if it ended."""
+    read, ended = 0, False
+    while not ended and (at_most is None or read < at_most):
+        part = stream.readline(LONGEST_LINE)
+        read += len(part)
+        if not part:
+            break
+        ended = part.endswith(b"\n")
+    return read, ended
+
+
+def _decoded(chunk: bytes, encoding: str, first: int, longest: int, too_long: dict[int, int]) -> Lines:
+    undecodable = set()
     try:
         texts = chunk.decode(encoding).removesuffix("\n").split("\n")
-        return Lines(first, [_trimmed(text) for text in texts], frozenset())
     except UnicodeDecodeError:
-        texts, undecodable = [], set()
+        texts = []
         for place, line in enumerate(chunk.removesuffix(b"\n").split(b"\n")):
             try:
-                texts.append(_trimmed(line.decode(encoding)))
+                texts.append(line.decode(encoding, "ignore" if place in too_long else "strict"))
             except UnicodeDecodeError:
-                texts.append(_trimmed(line.decode(encoding, "backslashreplace")))
+                texts.append(line.decode(encoding, "backslashreplace"))
                 undecodable.add(place)
-        return Lines(first, texts, frozenset(undecodable))
+    width = 4 if encoding == "utf-8" else 1  # most bytes of a character
+    for place, text in enumerate(texts):
+        if len(text) * width > longest and place not in too_long:
+            line = text.encode(encoding)
+            if len(line) > longest:
+                too_long[place] = len(line)
+                texts[place] = line[: min(SHOWN, longest)].decode(encoding, "ignore")
+    return Lines(first, [text.removesuffix("\r") for text in texts], frozenset(undecodable), too_long)
 
 
-def _trimmed(line: str) -> str:
-    return line.removesuffix("\r")
+def _is_packed(path: str) -> bool:
+    if file_name(path).endswith(".gz"):
+        return True
+    with open_file(path) as stream:
+        return stream.read(len(_GZIP)) == _GZIP
 
 
-def _is_packed(path: Path) -> bool:
-    return path.suffix == ".gz"
-
-
-def _opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if _is_packed(path) else path.open("rb")
+@contextmanager
+def _opened(path: str, packed: bool) -> Iterator[BinaryIO]:
+    with open_file(path) as stream:
+        if not packed:
+            yield stream
+            return
+        with gzip.open(stream, "rb") as unpacked:
+            yield cast(BinaryIO, unpacked)

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raymm.data.raw import Lines, cut_lines
-from raymm.data.recipe import InteractionSource, ItemSource, Layout, Recipe
+from raymm.data.formats.fields import Fields, objects
+from raymm.data.formats.known import TimeUnit
+from raymm.data.formats.reading import Reading
+from raymm.data.recipe import Recipe
 
 LONGEST_TEXT = 500  # characters of a malformed line that are kept to show it
-LATEST_TIME = 2.0**37  # s, in the year 6325: above it, times are in milliseconds
 LABELS = (0, 1, 2)  # training, validation, test of a given split
+PER_SECOND: dict[TimeUnit, float] = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 LARGEST_WHOLE = 2.0**53  # whole numbers up to here have a float of their own
 
 
@@ -62,49 +64,45 @@ def modality_column(modality: str) -> str:
     return f"text of {modality}"
 
 
-def interaction_rows(
-    lines: Lines, recipe: Recipe, source: int, names: Sequence[str], piece: int, header: bool
-) -> pa.Table:
-    """Turn lines into interactions.
+def interaction_rows(fields: Fields, recipe: Recipe, reading: Reading, source: int, piece: int) -> pa.Table:
+    """Turn fields into interactions.
 
     Args:
-        lines: Lines of one piece.
+        fields: Rows of one piece, by column.
         recipe: The recipe.
+        reading: How the source is read.
         source: Number of the source in the recipe.
-        names: Names of the file's columns.
         piece: Number of the piece, counted over all sources.
-        header: The piece begins with a header line.
 
     Returns:
-        `INTERACTIONS`, one row for each line that is not blank. `key` orders a user's history; equal keys are
-        ordered by piece and line. Rating, time and label (the part of a given split) are null where the file has none.
+        `INTERACTIONS`, one row for each of `fields`. `key` orders a user's history; equal keys are ordered by piece and
+        line. Rating, time and label (the part of a given split) are null where the file has none.
     """
-    settings: InteractionSource = recipe.interactions[source]
-    columns = settings.columns
-    sheet = _Sheet(lines, settings.layout, names, header)
-    domains = sheet.domains(recipe.domains, settings.domain, columns.domain)
-    for name, column in (("user", columns.user), ("item", columns.item)):
-        sheet.refuse(sheet.values(column) == "", f"no {name} id")
-    ratings, rated = sheet.numbers(columns.rating, "rating")
-    times, timed = sheet.numbers(columns.time, "time")
-    sheet.refuse(timed & ((times < 0) | (times > LATEST_TIME)), "time out of range: seconds since 1970 are expected")
-    orders, ordered = sheet.numbers(columns.order, "order")
+    columns, cleaning = reading.columns, recipe.cleaning
+    sheet = _Sheet(fields)
+    domains = sheet.domains(recipe.domains, reading)
+    users, items = sheet.ids(columns["user"], "user"), sheet.ids(columns["item"], "item")
+    ratings, rated = sheet.numbers(columns["rating"], "rating")
+    times, timed = sheet.numbers(columns["time"], "time")
+    times = times / PER_SECOND[reading.time_unit]
+    late = f"time out of range: {reading.time_unit} since 1970, at most cleaning.latest_time, are expected"
+    sheet.refuse(timed & ((times < 0) | (times > cleaning.latest_time)), late)
+    orders, ordered = sheet.numbers(columns["order"], "order")
     sheet.refuse(ordered & ((orders != np.floor(orders)) | (abs(orders) > LARGEST_WHOLE)), "order is no whole number")
-    labels, labelled = sheet.numbers(columns.label, "label")
+    labels, labelled = sheet.numbers(columns["label"], "label")
     sheet.refuse(labelled & ~np.isin(labels, LABELS), "label is neither 0, 1 nor 2")
     keys, keyed = {"order": (orders, ordered), "time": (times, timed)}.get(
-        recipe.split.by, (np.zeros(len(sheet)), np.ones(len(sheet), dtype=bool))
+        recipe.split.by, (np.zeros(len(fields)), np.ones(len(fields), dtype=bool))
     )
     sheet.refuse(~keyed, f"no {recipe.split.by}")
-    least = recipe.cleaning.min_rating
-    if least is not None:
+    if cleaning.min_rating is not None:
         sheet.refuse(~rated, "no rating")
-        sheet.leave_out(ratings < least, Fate.LOW_RATING)
+        sheet.leave_out(ratings < cleaning.min_rating, Fate.LOW_RATING)
     taken = sheet.taken
     values = {
         "domain": domains,
-        "user": sheet.values(columns.user),
-        "item": sheet.values(columns.item),
+        "user": users,
+        "item": items,
         "rating": pa.array(ratings, mask=~(rated & taken)),
         "time": pa.array(_whole(times, timed & taken), mask=~(timed & taken)),
         "key": _whole(keys, keyed & taken),
@@ -113,24 +111,18 @@ def interaction_rows(
     return sheet.table(values, INTERACTIONS, source, piece)
 
 
-def item_rows(lines: Lines, recipe: Recipe, source: int, names: Sequence[str], piece: int, header: bool) -> pa.Table:
-    """Turn lines into items; arguments and rule as in `interaction_rows`.
+def item_rows(fields: Fields, recipe: Recipe, reading: Reading, source: int, piece: int) -> pa.Table:
+    """Turn fields into items; arguments as in `interaction_rows`.
 
     Returns:
-        `item_schema(recipe)`, one row for each line that is not blank; texts as they stand in the file.
+        `item_schema(recipe)`, one row for each of `fields`; texts as they stand in the file, empty for a modality that
+        names no column.
     """
-    settings: ItemSource = recipe.items[source]
-    columns = settings.columns
-    sheet = _Sheet(lines, settings.layout, names, header)
-    domains = sheet.domains(recipe.domains, settings.domain, columns.domain)
-    sheet.refuse(sheet.values(columns.item) == "", "no item id")
-    texts = {modality_column(modality.name): sheet.values(modality.column) for modality in recipe.features}
-    values = {
-        "domain": domains,
-        "item": sheet.values(columns.item),
-        "title": sheet.values(columns.title),
-        **texts,
-    }
+    sheet = _Sheet(fields)
+    domains = sheet.domains(recipe.domains, reading)
+    items = sheet.ids(reading.columns["item"], "item")
+    texts = {modality_column(modality.name): sheet.texts(modality.column) for modality in recipe.features}
+    values = {"domain": domains, "item": items, "title": sheet.texts(reading.columns["title"]), **texts}
     return sheet.table(values, item_schema(recipe), source, piece)
 
 
@@ -141,48 +133,59 @@ def unreadable_row(schema: pa.Schema, source: int, piece: int, reason: str) -> p
 
 
 class _Sheet:
-    """The fields of some lines by column, and the fate of each line."""
+    """Fields, and the fate of each row."""
 
-    def __init__(self, lines: Lines, layout: Layout, names: Sequence[str], header: bool) -> None:
-        skipped = 1 if header and lines.first == 0 else 0
-        places = [place for place, text in enumerate(lines.texts) if text and place >= skipped]
-        texts = [lines.texts[place] for place in places]
-        columns, irregular = cut_lines(texts, layout, len(names))
-        self._columns = dict(zip(names, columns, strict=True))
-        self._reasons = np.full(len(texts), "", dtype=object)
-        self._fates = np.full(len(texts), int(Fate.TAKEN), dtype=np.int8)
-        self._lines = np.array(places, dtype=np.int64) + lines.first
-        self._texts = texts
-        undecodable = np.isin(places, list(lines.undecodable))
-        self.refuse(undecodable, "bytes that the encoding does not have")
-        for row, reason in irregular.items():
-            if self._fates[row] == Fate.TAKEN:
-                self._reasons[row], self._fates[row] = reason, int(Fate.MALFORMED)
-
-    def __len__(self) -> int:
-        return len(self._lines)
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self._reasons = np.full(len(fields), "", dtype=object)
+        self._fates = np.full(len(fields), int(Fate.TAKEN), dtype=np.int8)
+        for row, reason in fields.reasons.items():
+            self._reasons[row], self._fates[row] = reason, int(Fate.MALFORMED)
 
     @property
     def taken(self) -> np.ndarray:
         taken: np.ndarray = self._fates == Fate.TAKEN
         return taken
 
-    def values(self, column: str) -> np.ndarray:
+    def texts(self, column: str) -> np.ndarray:
         """Return the (n,) strings of a column, empty for a column without a name."""
-        return self._columns[column] if column else np.full(len(self), "", dtype=object)
+        if not column:
+            return np.full(len(self._fields), "", dtype=object)
+        values = self._fields.columns[column]
+        if not all(type(value) is str for value in values):
+            values = objects([value if type(value) is str else str(value) for value in values])
+        try:
+            "".join(values).encode()
+        except UnicodeEncodeError:  # half a pair of surrogates, which JSON can write down
+            values = objects([value.encode("utf-8", "replace").decode() for value in values])
+        return values
+
+    def ids(self, column: str, what: str) -> np.ndarray:
+        """Return the (n,) strings of a column of ids; refuse what is empty or no text."""
+        values = self._fields.columns[column]
+        fractions = [type(value) is float for value in values]
+        self.refuse(np.array(fractions, dtype=bool), f"{what} id is a fraction: text or whole numbers are expected")
+        values = self.texts(column)
+        self.refuse(values == "", f"no {what} id")
+        if "\0" in "".join(values):
+            self.refuse(np.array(["\0" in value for value in values]), f"{what} id with a NUL character")
+        return values
 
     def numbers(self, column: str, what: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the (n,) float64 of a column and whether there is one; refuse what is no finite number."""
-        texts = self.values(column)
-        numbers = np.array(pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce"), dtype=np.float64)
-        given, finite = texts != "", np.isfinite(numbers)
+        if not column:
+            return np.zeros(len(self._fields)), np.zeros(len(self._fields), dtype=bool)
+        values = self._fields.columns[column]
+        numbers = np.array(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce"), dtype=np.float64)
+        given, finite = values != "", np.isfinite(numbers)
         self.refuse(given & ~finite, f"{what} is no finite number")
         return np.where(finite, numbers, 0.0), given & finite
 
-    def domains(self, known: Sequence[str], constant: str, column: str) -> np.ndarray:
+    def domains(self, known: Sequence[str], reading: Reading) -> np.ndarray:
         """Return the (n,) numbers of domains; leave out rows of other domains."""
-        names = self.values(column) if column else np.full(len(self), constant, dtype=object)
-        numbers = np.full(len(self), -1, dtype=np.int8)
+        column = reading.columns["domain"]
+        names = self.texts(column) if column else np.full(len(self._fields), reading.domain, dtype=object)
+        numbers = np.full(len(self._fields), -1, dtype=np.int8)
         for number, name in enumerate(known):
             numbers[names == name] = number
         self.refuse(names == "", "no domain")
@@ -202,12 +205,13 @@ class _Sheet:
     def table(
         self, values: Mapping[str, np.ndarray | pa.Array], schema: pa.Schema, source: int, piece: int
     ) -> pa.Table:
-        malformed = self._fates == Fate.MALFORMED
-        texts = [text[:LONGEST_TEXT] if bad else None for text, bad in zip(self._texts, malformed, strict=True)]
+        texts = objects([None] * len(self._fields))
+        for row in np.flatnonzero(self._fates == Fate.MALFORMED):
+            texts[row] = self._fields.show(int(row))[:LONGEST_TEXT].encode("utf-8", "replace").decode()
         origin = {
-            "source": np.full(len(self), source),
-            "piece": np.full(len(self), piece),
-            "line": self._lines,
+            "source": np.full(len(self._fields), source),
+            "piece": np.full(len(self._fields), piece),
+            "line": self._fields.lines,
             "fate": self._fates,
             "reason": [reason or None for reason in self._reasons],
             "text": texts,

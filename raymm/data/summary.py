@@ -17,6 +17,7 @@ class SourceSummary:
         malformed: Rows set aside, to be found in `set_aside.parquet` with line number and reason.
         other_domain: Rows of domains that the recipe does not name.
         low_rating: Rows below the least rating of a positive.
+        format: Name of the format that it was read as.
     """
 
     path: str
@@ -24,6 +25,7 @@ class SourceSummary:
     malformed: int
     other_domain: int
     low_rating: int
+    format: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

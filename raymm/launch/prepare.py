@@ -18,6 +18,7 @@ from raymm.data.overlap import draw_known, true_pairs
 from raymm.data.prepared import DomainFacts
 from raymm.data.recipe import Recipe, read_recipe
 from raymm.data.rows import Fate
+from raymm.data.storage import hash_source
 from raymm.data.summary import DomainSummary, PreparedSummary, read_summary
 from raymm.errors import ArtefactError, DataError
 from raymm.launch.catalogue import Catalogue, build_catalogue
@@ -152,7 +153,7 @@ def _check_taken(recipe: Recipe, files: Files, taken: np.ndarray) -> None:
             raise DataError(
                 "no interaction",
                 "at least one",
-                f"domain {name!r} in {', '.join(map(str, files.paths))}",
+                f"domain {name!r} in {', '.join(files.paths)}",
                 "check `domains`, `domain` and `columns.domain` of the recipe, and cleaning.min_rating",
             )
 
@@ -225,7 +226,7 @@ def _facts(recipe: Recipe, summary: DomainSummary, cleaned: Cleaned) -> dict[str
 def _fingerprints(recipe: Recipe, interactions: Files, items: Files) -> dict[str, str]:
     names = [source.path for source in recipe.interactions] + [source.path for source in recipe.items]
     paths = [*interactions.paths, *items.paths]
-    return {name: artefacts.hash_file(path) for name, path in zip(names, paths, strict=True)}
+    return {name: hash_source(path) for name, path in zip(names, paths, strict=True)}
 
 
 def _standing(output: Path, replace: bool) -> Manifest | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,23 @@ import pyarrow.compute as pc
 import ray
 
 from raymm.data import layout
-from raymm.data.raw import Piece, count_lines, cut_into_pieces, read_lines, read_names, unreadable
-from raymm.data.recipe import InteractionSource, ItemSource, Recipe, source_path
+from raymm.data.formats.known import Kind
+from raymm.data.formats.reader import BROKEN, count_places, cut_source, read_fields
+from raymm.data.formats.reading import Reading, settle
+from raymm.data.formats.sniff import look
+from raymm.data.raw import Piece, unreadable
+from raymm.data.recipe import Recipe, needed_columns
 from raymm.data.rows import INTERACTIONS as INTERACTION_ROWS
 from raymm.data.rows import Fate, interaction_rows, item_rows, item_schema, unreadable_row
+from raymm.data.source import InteractionSource, ItemSource
+from raymm.data.storage import locate, reaching
 from raymm.data.summary import SourceSummary
-from raymm.errors import DataError
+from raymm.errors import ConfigError, DataError
 
 Progress = Callable[[str, int, int], None]
 
-INTERACTIONS = "interactions"
-ITEMS = "items"
+INTERACTIONS: Kind = "interactions"
+ITEMS: Kind = "items"
 
 
 @dataclass(frozen=True)
@@ -35,34 +40,42 @@ class Files:
     Attributes:
         kind: `interactions` or `items`, as in the recipe.
         recipe: The recipe.
-        paths: One file a source.
-        names: Names of the columns of each.
+        paths: Path or URL of each source.
+        readings: How each is read.
         pieces: All pieces, in the order of sources and within them.
         piece_bytes: Size of a piece.
     """
 
-    kind: str
+    kind: Kind
     recipe: Recipe
-    paths: tuple[Path, ...]
-    names: tuple[tuple[str, ...], ...]
+    paths: tuple[str, ...]
+    readings: tuple[Reading, ...]
     pieces: tuple[Piece, ...]
     piece_bytes: int
 
 
-def find_files(recipe_path: Path, recipe: Recipe, kind: str, piece_bytes: int) -> Files:
-    """Find the files of one kind and look at their headers.
+def find_files(recipe_path: Path, recipe: Recipe, kind: Kind, piece_bytes: int) -> Files:
+    """Find the files of one kind and look at how they begin.
 
     Raises:
-        DataError: A file is missing, empty, out of bounds, or lacks a column.
+        DataError: A file is missing, empty, out of bounds, of no known format, or lacks a column.
+        ConfigError: A setting asks for a column that a source of interactions does not have.
     """
     sources: Sequence[InteractionSource | ItemSource] = recipe.interactions if kind == INTERACTIONS else recipe.items
-    paths, names, pieces = [], [], []
+    texts = [modality.column for modality in recipe.features if modality.column] if kind == ITEMS else []
+    paths, readings, pieces = [], [], []
     for number, source in enumerate(sources):
-        path = source_path(recipe_path, source.path)
+        path = locate(recipe_path, source.path)
+        with reaching(path):
+            reading = settle(source, kind, look(path), texts, recipe.cleaning.longest_line)
+            if not reading.domain and not reading.columns["domain"]:
+                reading = dataclasses.replace(reading, domain=recipe.domains[0])
+            pieces.extend(cut_source(number, path, reading, piece_bytes))
         paths.append(path)
-        pieces.extend(cut_into_pieces(number, path, piece_bytes))
-        names.append(read_names(path, source.layout, _wanted(source, recipe)))
-    return Files(kind, recipe, tuple(paths), tuple(names), tuple(pieces), piece_bytes)
+        readings.append(reading)
+    if kind == INTERACTIONS:
+        _check_needs(recipe, readings, recipe_path)
+    return Files(kind, recipe, tuple(paths), tuple(readings), tuple(pieces), piece_bytes)
 
 
 def read_files(files: Files) -> list[ray.ObjectRef[pa.Table]]:
@@ -87,19 +100,15 @@ def parse_pieces(batch: pa.Table, files: Files) -> Iterator[pa.Table]:
     """Parse the pieces whose numbers stand in `batch`; runs on a worker."""
     interactions = files.kind == INTERACTIONS
     schema = INTERACTION_ROWS if interactions else item_schema(files.recipe)
-    sources: Sequence[InteractionSource | ItemSource] = (
-        files.recipe.interactions if interactions else files.recipe.items
-    )
+    parse = interaction_rows if interactions else item_rows
     yield schema.empty_table()  # a piece may hold no line at all
     for number in batch["piece"].to_pylist():
         piece = files.pieces[number]
-        settings, names = sources[piece.source].layout, files.names[piece.source]
-        header = piece.start == 0 and not settings.names
+        reading = files.readings[piece.source]
         try:
-            for lines in read_lines(piece, settings.encoding, files.piece_bytes):
-                parse = interaction_rows if interactions else item_rows
-                yield parse(lines, files.recipe, piece.source, names, number, header)
-        except (OSError, EOFError, zlib.error) as error:
+            for fields in read_fields(piece, reading, files.piece_bytes):
+                yield parse(fields, files.recipe, reading, piece.source, number)
+        except BROKEN as error:
             yield unreadable_row(schema, piece.source, number, f"{type(error).__name__}: {error}")
 
 
@@ -138,7 +147,7 @@ def set_aside(files: Files, blocks: Sequence[ray.ObjectRef[pa.Table]], counts: n
     )
     broken = rows.filter(pc.equal(rows["fate"], int(Fate.UNREADABLE)))
     if len(broken):
-        raise unreadable(str(files.paths[broken["source"][0].as_py()]), broken["reason"][0].as_py())
+        raise unreadable(files.paths[broken["source"][0].as_py()], broken["reason"][0].as_py())
     lines = rows["line"].to_numpy() + _first_lines(files)[rows["piece"].to_numpy()] + 1
     sources = rows["source"].to_numpy()
     _check_shares(files, by_source, rows, lines)
@@ -162,6 +171,7 @@ def summarise_files(files: Files, counts: np.ndarray) -> tuple[SourceSummary, ..
             int(fates[number, Fate.MALFORMED]),
             int(fates[number, Fate.OTHER_DOMAIN]),
             int(fates[number, Fate.LOW_RATING]),
+            files.readings[number].format,
         )
         for number in range(len(files.paths))
     )
@@ -178,23 +188,24 @@ def collect(refs: Sequence[ray.ObjectRef[Any]], stage: str, progress: Progress) 
     return results
 
 
-def _wanted(source: InteractionSource | ItemSource, recipe: Recipe) -> list[str]:
-    if isinstance(source, InteractionSource):
-        columns = source.columns
-        names = [getattr(columns, field.name) for field in dataclasses.fields(columns)]
-    else:
-        texts = [modality.column for modality in recipe.features]
-        names = [source.columns.item, source.columns.title, source.columns.domain, *texts]
-    return list(dict.fromkeys(name for name in names if name))
+def _check_needs(recipe: Recipe, readings: Sequence[Reading], recipe_path: Path) -> None:
+    problems = [
+        f"interactions[{number}].columns.{role}: found nothing, but {why}; format {reading.format!r} has "
+        + (", ".join(name for name, column in reading.columns.items() if column and name != "domain") or "none")
+        for number, reading in enumerate(readings)
+        for role, why in needed_columns(recipe).items()
+        if not reading.columns[role]
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems), "", str(recipe_path), "name the column, or change the setting")
 
 
 def _first_lines(files: Files) -> np.ndarray:
     """Return the number of lines before each piece in its file: (pieces,) int64."""
-    count = ray.remote(count_lines)
+    count = ray.remote(count_places)
+    counted = ray.get([count.remote(piece, files.readings[piece.source], files.piece_bytes) for piece in files.pieces])
     before, first, source = 0, [], -1
-    for piece, lines in zip(
-        files.pieces, ray.get([count.remote(piece, files.piece_bytes) for piece in files.pieces]), strict=True
-    ):
+    for piece, lines in zip(files.pieces, counted, strict=True):
         before = before if piece.source == source else 0
         source = piece.source
         first.append(before)
@@ -213,7 +224,7 @@ def _check_shares(files: Files, by_source: np.ndarray, rows: pa.Table, lines: np
             raise DataError(
                 f"{malformed:,} of {total:,} rows are malformed ({malformed / total:.2%}): {examples}",
                 f"at most {limit:.2%}",
-                str(path),
+                path,
                 "mend the file, the delimiter or the columns in the recipe, or raise cleaning.max_malformed",
             )
 

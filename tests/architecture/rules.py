@@ -57,7 +57,11 @@ OUTSIDE = {
     "tune_spaces": frozenset({"ray.tune"}),
 }
 # The one place of a library that its package does not share.
-EDGES = {"raymm.training.deepspeed_engine": frozenset({"deepspeed"}), "raymm.graph.partition": frozenset({"dgl"})}
+EDGES = {
+    "raymm.data.storage": frozenset({"fsspec"}),
+    "raymm.training.deepspeed_engine": frozenset({"deepspeed"}),
+    "raymm.graph.partition": frozenset({"dgl"}),
+}
 
 
 def import_problems(root: Path) -> list[str]:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from raymm.config import build, plain
-from raymm.data.recipe import Recipe, read_recipe, source_path
-from raymm.errors import ConfigError, DataError
+from raymm.data.recipe import Recipe, needed_columns, read_recipe
+from raymm.errors import ConfigError
 from tests.conftest import SAMPLE
 from tests.data.recipes import recipe
 
@@ -31,18 +29,10 @@ def test_recipe_survives_the_way_through_plain_data() -> None:
         ({"domains": ["a/../b"]}, "letters, digits"),
         ({"name": ""}, "letters, digits"),
         ({"interactions": []}, r"at least one \[\[interactions\]\]"),
-        ({"interactions": [{"path": "x"}]}, r"interactions\[0\].*expected one of the two"),
+        ({"interactions": [{"path": "x"}]}, r"interactions\[0\].domain: found nothing"),
         ({"interactions": [{"path": "x", "domain": "a", "colums": {}}]}, r"interactions\[0\].colums: unknown.*columns"),
         ({"interactions": [{"path": "x", "domain": "z", "columns": {"order": "o"}}]}, r"'z'.*\['a', 'b'\]"),
-        ({"interactions": [{"path": "x", "domain": "a"}]}, "columns.order: found nothing, but split.by is 'order'"),
         ({"interactions": [{"path": "x", "domain": "a", "columns": {"user": ""}}]}, "user: found nothing"),
-        (
-            {
-                "interactions": [{"path": "x", "domain": "a", "columns": {"order": "o"}}],
-                "cleaning": {"min_rating": 4.0},
-            },
-            "columns.rating: found nothing, but cleaning.min_rating",
-        ),
         ({"cleaning": {"core_users": 0}}, "cleaning.core_users: found 0, expected at least 1"),
         ({"cleaning": {"max_malformed": 1.5}}, "at most 1"),
         ({"overlap": {"shared_ratio": -0.1}}, "overlap.shared_ratio"),
@@ -57,32 +47,11 @@ def test_wrong_settings_are_named(settings: dict[str, object], message: str) -> 
         recipe(**settings)
 
 
-@pytest.mark.parametrize("delimiter", ["", "::", "\n", '"'])
-def test_delimiter_must_be_one_plain_character(delimiter: str) -> None:
-    source = {"path": "x", "domain": "a", "columns": {"order": "o"}, "layout": {"delimiter": delimiter}}
-    with pytest.raises(ConfigError, match="delimiter"):
-        recipe(interactions=[source])
+def test_only_domain_need_not_be_repeated() -> None:
+    assert recipe(domains=["a"], interactions=[{"path": "x"}], items=[]).interactions[0].domain == ""
 
 
-def test_relative_path_stays_in_the_folder_of_the_recipe(tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    (folder / "deep").mkdir(parents=True)
-    (tmp_path / "secret.tsv").write_text("x")
-    (folder / "deep" / "rows.tsv").write_text("x")
-    (folder / "link.tsv").symlink_to(tmp_path / "secret.tsv")
-    (folder / "inner.tsv").symlink_to(folder / "deep" / "rows.tsv")
-    here = folder / "recipe.toml"
-    assert source_path(here, "deep/../deep/rows.tsv") == folder / "deep" / "rows.tsv"
-    assert source_path(here, "inner.tsv") == folder / "deep" / "rows.tsv"
-    assert source_path(here, str(tmp_path / "secret.tsv")) == tmp_path / "secret.tsv"
-    for outside in ("../secret.tsv", "link.tsv", "deep/../../secret.tsv"):
-        with pytest.raises(DataError, match="a file within"):
-            source_path(here, outside)
-
-
-def test_missing_file_and_folder_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
-        source_path(tmp_path / "recipe.toml", "rows.tsv")
-    (tmp_path / "rows.tsv").mkdir()
-    with pytest.raises(DataError, match="a folder"):
-        source_path(tmp_path / "recipe.toml", "rows.tsv")
+def test_settings_say_which_columns_they_need() -> None:
+    assert needed_columns(recipe()) == {"order": "split.by is 'order'"}
+    needs = needed_columns(recipe(split={"by": "line"}, cleaning={"min_rating": 4.0}))
+    assert needs == {"rating": "cleaning.min_rating is set"}

@@ -4,12 +4,14 @@ import pyarrow as pa
 import pytest
 
 from raymm.data.raw import Lines
-from raymm.data.rows import INTERACTIONS, Fate, interaction_rows, item_rows, item_schema, unreadable_row
-from tests.data.recipes import NAMES, recipe
+from raymm.data.rows import INTERACTIONS, Fate, item_schema, unreadable_row
+from tests.data.recipes import NAMES, interaction_table, item_table, recipe
+
+LATE = "time out of range: s since 1970, at most cleaning.latest_time, are expected"
 
 
 def parse(*texts: str, header: bool = False, **settings: object) -> list[dict[str, object]]:
-    table = interaction_rows(Lines(0, list(texts), frozenset()), recipe(**settings), 0, NAMES, 7, header)
+    table = interaction_table(Lines(0, list(texts)), recipe(**settings), NAMES, 7, header)
     assert table.schema == INTERACTIONS
     return table.to_pylist()
 
@@ -51,8 +53,8 @@ def test_ids_are_kept_as_they_stand(name: str) -> None:
         ("a\tu\ti\tnan\t2\t3", "rating is no finite number"),
         ("a\tu\ti\t-inf\t2\t3", "rating is no finite number"),
         ("a\tu\ti\t1e999\t2\t3", "rating is no finite number"),
-        ("a\tu\ti\t1\t-5\t3", "time out of range: seconds since 1970 are expected"),
-        ("a\tu\ti\t1\t1600000000000\t3", "time out of range: seconds since 1970 are expected"),
+        ("a\tu\ti\t1\t-5\t3", LATE),
+        ("a\tu\ti\t1\t1600000000000\t3", LATE),
         ("a\tu\ti\t1\tnoon\t3", "time is no finite number"),
         ("a\tu\ti\t1\t2\t", "no order"),
         ("a\tu\ti\t1\t2\t0.5", "order is no whole number"),
@@ -74,7 +76,7 @@ def test_labels_of_a_given_split_are_read_and_checked() -> None:
     source = {"path": "rows.tsv", "domain": "a", "columns": {"user": "u", "item": "i", "label": "part"}}
     toy = recipe(interactions=[source], split={"by": "line"})
     texts = ["u\ti\t0", "u\tj\t1.0", "u\tk\t2", "u\tl\t", "u\tm\t3", "u\tn\t0.5", "u\to\ttest"]
-    rows = interaction_rows(Lines(0, texts, frozenset()), toy, 0, ("u", "i", "part"), 0, False).to_pylist()
+    rows = interaction_table(Lines(0, texts), toy, ("u", "i", "part")).to_pylist()
     assert [row["label"] for row in rows] == [0, 1, 2, None, None, None, None]
     assert [row["reason"] for row in rows[3:]] == [
         None,
@@ -105,7 +107,7 @@ def test_header_and_blank_lines_are_no_rows_but_count_as_lines() -> None:
 
 def test_undecodable_line_is_set_aside() -> None:
     lines = Lines(10, ["a\tu\\xff\ti\t1\t2\t3", "a\tu\ti\t1\t2\t3"], frozenset({0}))
-    bad, good = interaction_rows(lines, recipe(), 0, NAMES, 0, True).to_pylist()
+    bad, good = interaction_table(lines, recipe(), header=True).to_pylist()
     assert (bad["line"], bad["reason"]) == (10, "bytes that the encoding does not have")
     assert good["fate"] == Fate.TAKEN
 
@@ -117,8 +119,8 @@ def test_long_malformed_line_is_cut_for_show() -> None:
 
 def test_items_keep_their_texts() -> None:
     toy = recipe(features=[{"name": "words", "column": "text"}])
-    lines = Lines(0, ["a\ti\tA title\tsome words", "a\t\tno id\t", "z\ti\t\t"], frozenset())
-    table = item_rows(lines, toy, 0, ("domain", "item", "title", "text"), 0, False)
+    lines = Lines(0, ["a\ti\tA title\tsome words", "a\t\tno id\t", "z\ti\t\t"])
+    table = item_table(lines, toy, ("domain", "item", "title", "text"))
     assert table.schema == item_schema(toy)
     rows = table.to_pylist()
     assert [row["fate"] for row in rows] == [Fate.TAKEN, Fate.MALFORMED, Fate.OTHER_DOMAIN]
@@ -126,7 +128,7 @@ def test_items_keep_their_texts() -> None:
 
 
 def test_no_lines_give_an_empty_table_and_a_broken_file_one_row() -> None:
-    assert interaction_rows(Lines(0, ["", ""], frozenset()), recipe(), 0, NAMES, 0, False).num_rows == 0
+    assert interaction_table(Lines(0, ["", ""]), recipe()).num_rows == 0
     row = unreadable_row(INTERACTIONS, 2, 5, "broke off")
     assert isinstance(row, pa.Table)
     assert row.select(["source", "piece", "fate", "reason"]).to_pylist() == [

@@ -30,8 +30,9 @@ def test_files_are_found_cut_and_looked_into(tmp_path: Path) -> None:
     path = write_toy(tmp_path)
     files = find_files(path, read_recipe(path), INTERACTIONS, 1_000)
     size = (tmp_path / "a.tsv").stat().st_size
-    assert files.paths == (tmp_path / "a.tsv", tmp_path / "b.csv.gz")
-    assert files.names[1] == ("shop", "user", "item", "n")
+    assert files.paths == (str(tmp_path / "a.tsv"), str(tmp_path / "b.csv.gz"))
+    assert [reading.format for reading in files.readings] == ["tsv", "csv"]
+    assert files.readings[1].names == ("shop", "user", "item", "n")
     assert len(files.pieces) == -(-size // 1_000) + 1
     (tmp_path / "items.tsv").unlink()
     with pytest.raises(DataError, match=r"(?s)items\.tsv.*no such file"):

@@ -1,0 +1,161 @@
+"""Where sources lie: files of this machine, and objects of stores that a URL names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+import fsspec
+
+from raymm.errors import ConfigError, DataError
+
+# Scheme of a URL to the extra of raymm that brings its store; empty: nothing to install.
+STORES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hdfs": "hdfs", "file": "", "memory": ""}
+_VERSION_MARKS = ("ETag", "etag", "md5Hash", "generation")  # what stores change whenever the content changes
+
+
+def is_url(source: str) -> bool:
+    """Say whether a source is named by a URL, not by a path of this machine."""
+    return "://" in source
+
+
+def check_url(source: str) -> None:
+    """Check a source that a recipe names by URL; anything else passes.
+
+    Credentials have no place in a recipe, which is copied into the manifest: stores find them in their own way
+    (environment, credential files, roles of the machine).
+
+    Raises:
+        ConfigError: The scheme is unknown, or the URL carries credentials; they are not repeated.
+    """
+    if not is_url(source):
+        return
+    scheme, _, rest = source.partition("://")
+    if scheme not in STORES:
+        known = ", ".join(f"{name}://" for name in STORES)
+        raise ConfigError(f"path: found a URL of scheme {scheme[:40]!r}, expected one of {known}")
+    if "@" in rest.split("/")[0] or "?" in rest or "#" in rest:
+        raise ConfigError(
+            "path: found a URL with credentials or a query, expected the plain address; "
+            "the store takes credentials from the environment or its own files"
+        )
+
+
+def locate(recipe_path: Path, source: str) -> str:
+    """Find a source of the recipe at `recipe_path`: an absolute path (see `source_path`), or the URL as it stands.
+
+    Raises:
+        DataError: There is no such file, it is a folder, or a store cannot be reached.
+    """
+    if not is_url(source):
+        return str(source_path(recipe_path, source))
+    with reaching(source):
+        kind = _store(source).info(source)["type"]
+    _check_is_file(kind == "file", kind == "directory", source, recipe_path)
+    return source
+
+
+def source_path(recipe_path: Path, source: str) -> Path:
+    """Find a file of this machine that the recipe at `recipe_path` names.
+
+    A relative path belongs to the recipe's folder and must stay in it, `..` and symbolic links followed: a folder
+    that was handed on reads nothing else of its new owner's disk. An absolute path is taken as it is written.
+
+    Raises:
+        DataError: There is no such file, it is a folder, or a relative path leads out of the recipe's folder.
+    """
+    root = recipe_path.resolve().parent
+    found = (root / source).resolve()
+    if not Path(source).is_absolute() and not found.is_relative_to(root):
+        raise DataError(
+            f"{source!r} leads to {found}",
+            f"a file within {root}",
+            str(recipe_path),
+            "copy the file beside the recipe, or write its absolute path",
+        )
+    _check_is_file(found.is_file(), found.is_dir(), str(found), recipe_path)
+    return found
+
+
+def open_file(location: str) -> BinaryIO:
+    """Open a file or an object for reading bytes; what `locate` returned."""
+    if not is_url(location):
+        return Path(location).open("rb")
+    return cast(BinaryIO, _store(location).open(location, "rb"))
+
+
+def size_of(location: str) -> int:
+    """Return the bytes of a file or an object."""
+    return int(_store(location).size(location)) if is_url(location) else Path(location).stat().st_size
+
+
+def file_name(location: str) -> str:
+    """Return the last part of a path or URL."""
+    return urlsplit(location).path.rsplit("/", 1)[-1] if is_url(location) else Path(location).name
+
+
+def hash_source(location: str) -> str:
+    """Return what changes with the content of a source: its SHA-256, or the version mark that its store keeps.
+
+    Objects of a store are not read a second time where the store says itself which version they are.
+
+    Raises:
+        DataError: A store cannot be reached.
+    """
+    with reaching(location):
+        if is_url(location):
+            info: dict[str, Any] = _store(location).info(location)
+            marks = [f"{name}={info[name]}" for name in _VERSION_MARKS if info.get(name)]
+            if marks:
+                return hashlib.sha256("\n".join([str(info.get("size")), *marks]).encode()).hexdigest()
+        with open_file(location) as stream:
+            return hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest()
+
+
+@contextmanager
+def reaching(location: str) -> Iterator[None]:
+    """Turn what goes wrong between here and a store into errors that say what to do.
+
+    Raises:
+        DataError: The store's library is not installed, or the store refused.
+    """
+    try:
+        yield
+    except ImportError as error:
+        extra = STORES.get(location.partition("://")[0], "")
+        raise DataError(
+            f"the library of this store is not installed: {error}",
+            "a store that can be opened",
+            location,
+            f"pip install 'raymm[{extra}]'",
+        ) from error
+    except FileNotFoundError as error:
+        raise DataError("no such file", "a file to read", location, "mend the path in the recipe") from error
+    except OSError as error:
+        first = str(error).split("\n", 1)[0]
+        raise DataError(
+            f"{type(error).__name__}: {first}", "a file that can be read", location, "check the address and the rights"
+        ) from error
+
+
+def _store(location: str) -> Any:
+    scheme = location.partition("://")[0]
+    if scheme == "hdfs":
+        return fsspec.filesystem("hdfs", **_hadoop(location))
+    return fsspec.filesystem(scheme)
+
+
+def _hadoop(location: str) -> dict[str, Any]:
+    parts = urlsplit(location)
+    return {"host": parts.hostname or "default", "port": parts.port or 0}
+
+
+def _check_is_file(is_file: bool, is_folder: bool, where: str, recipe_path: Path) -> None:
+    if not is_file:
+        what = "a folder" if is_folder else "no such file"
+        raise DataError(what, "a file to read", where, f"mend the path in {recipe_path}")
