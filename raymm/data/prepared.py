@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -62,6 +62,14 @@ class PreparedSet:
     def fingerprint(self) -> str:
         """Hash of sources and recipe."""
         return self.manifest.fingerprint
+
+    def only(self, domain: str) -> PreparedSet:
+        """Return the set as one who sees a single domain of it; the fingerprint stays, as the folder does.
+
+        Raises:
+            DataError: There is no such domain.
+        """
+        return replace(self, domains=(self.facts(domain),))
 
     def train_data(self, known_pairs: KnownPairs = "drawn") -> TrainData:
         """Read all that training may see; features stay on disk and are mapped into memory, read-only.
