@@ -13,14 +13,19 @@ import torch
 from scipy import sparse
 
 from raymm.contracts import Scorer
-from raymm.errors import DataError
+from raymm.errors import DataError, TrainingError
 from raymm.evaluation.ranking import top_k
 from raymm.scorers import ItemScorer
 from raymm.tracking.served import ServedDomain
 
 COLUMNS = ("user", "domain", "rank", "item", "score", "known")
 
+LONGEST_ID = 4096  # characters of an id in a request: answers repeat it on every row
+
 _BLOCK = 4096  # users ranked at a time
+_ENTRIES = 1 << 22  # entries of a block's tables: users times ranks, excluded items or candidates
+_PAIRS = 1 << 15  # pairs scored at a time, where candidates are few
+_FEW = 16  # candidates are few where they are less than the items divided by this
 
 
 class Recommender:
@@ -38,8 +43,21 @@ class Recommender:
         """Names of the domains, in the order of the output."""
         return tuple(self._shelves)
 
+    def ids(self, domain: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the external ids of a domain's users and items, (U,) and (I,), by internal index."""
+        return self._shelves[domain].domain.user_ids, self._shelves[domain].domain.item_ids
+
+    def places(self, domain: str, users: Sequence[str]) -> np.ndarray:
+        """Return the internal indices of users of a domain, -1 for those it does not know."""
+        return self._shelves[domain].users.get_indexer(np.array(users, dtype=object))  # type: ignore[no-any-return]
+
     def recommend(
-        self, requests: pd.DataFrame, k: int, exclude: Sequence[str] = (), candidates: Sequence[str] = ()
+        self,
+        requests: pd.DataFrame,
+        k: int,
+        exclude: Sequence[str] = (),
+        candidates: Sequence[str] = (),
+        most_rows: int | None = None,
     ) -> pd.DataFrame:
         """Rank the k best items for each row of `requests`.
 
@@ -53,13 +71,15 @@ class Recommender:
             k: Length of the rankings, from 1. Where fewer items are left, all of them are returned.
             exclude: External ids of items to leave out for everybody; ids that no domain has are of no effect.
             candidates: Rank these items only; empty for all. Each must be known to one of the domains asked for.
+            most_rows: Refuse requests whose answer may be longer than this; None for no limit.
 
         Returns:
             Columns user, domain, rank (int64, from 1), item, score (float32), known (bool); in the order of the
             requests, then domain, then rank.
 
         Raises:
-            DataError: A missing or unknown column, an id that is no text, an unknown domain or candidate, or k < 1.
+            DataError: A missing or unknown column, an id that is no text, an unknown domain or candidate, k < 1, or
+                more rows than `most_rows`.
         """
         users, domains = self._check_requests(requests)
         if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
@@ -69,13 +89,13 @@ class Recommender:
         asked = {name: np.flatnonzero((domains == name) | (domains == "")) for name in self._shelves}
         asked = {name: rows for name, rows in asked.items() if len(rows)}
         self._check_candidates(candidates, list(asked))
+        wishes = {name: _wish(self._shelves[name], int(k), exclude, candidates) for name in asked}
+        _check_size(sum(len(rows) * wishes[name].k for name, rows in asked.items()), most_rows)
         parts = []
         for place, (name, rows) in enumerate(asked.items()):
-            shelf = self._shelves[name]
-            chosen = _indices(shelf.items, candidates) if len(candidates) else None
-            wish = _Wish(int(k), _indices(shelf.items, exclude), chosen)
-            for start in range(0, len(rows), _BLOCK):
-                parts.append(_ranked(shelf, users, rows[start : start + _BLOCK], wish, place))
+            size = wishes[name].block_users()
+            for start in range(0, len(rows), size):
+                parts.append(_ranked(self._shelves[name], users, rows[start : start + size], wishes[name], place))
         return _table(parts)
 
     def _check_requests(self, requests: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -93,6 +113,14 @@ class Recommender:
                 "external ids as texts that are not empty",
                 "column 'user'",
                 "drop these rows, or write the ids as they stand in the data",
+            )
+        wrong = [row for row, user in enumerate(users) if not _sendable(user)]
+        if wrong:
+            raise DataError(
+                f"an id of {len(users[wrong[0]]):,} characters in row {wrong[0]}" + _and_more(wrong),
+                f"at most {LONGEST_ID:,} characters that UTF-8 can write",
+                "column 'user'",
+                "drop these rows",
             )
         if "domain" not in columns:
             return users, np.full(len(users), "", dtype=object)
@@ -134,11 +162,19 @@ class _Shelf:
 
 @dataclass(frozen=True, eq=False)
 class _Wish:
-    """What is wanted in one domain: how many items, which to leave out, which to choose from (None: all)."""
+    """What is wanted in one domain: how many items, which to leave out, which to choose from (None: all).
+
+    `k` is no larger than the number of items to choose from.
+    """
 
     k: int
     excluded: np.ndarray
     candidates: np.ndarray | None
+
+    def block_users(self) -> int:
+        """Return how many users are ranked at a time, so that no table of them outgrows memory."""
+        widest = max(1, self.k, len(self.excluded), 0 if self.candidates is None else len(self.candidates))
+        return max(1, min(_BLOCK, _ENTRIES // widest))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,14 +194,21 @@ class _Part:
 def _shelf(domain: ServedDomain) -> _Shelf:
     counts = np.bincount(domain.known.nonzero()[1], minlength=len(domain.item_ids)).astype(np.float32)
     users, items = (pd.Index(ids, dtype=object) for ids in (domain.user_ids, domain.item_ids))
+    for index in (users, items):
+        index.get_indexer(index[:1])  # builds the table now: not in the first request, and not in two threads at once
     return _Shelf(domain, users, items, ItemScorer(torch.from_numpy(counts), n_users=1))
+
+
+def _wish(shelf: _Shelf, k: int, exclude: Sequence[str], candidates: Sequence[str]) -> _Wish:
+    chosen = _indices(shelf.items, candidates) if len(candidates) else None
+    return _Wish(min(k, len(shelf.items if chosen is None else chosen)), _indices(shelf.items, exclude), chosen)
 
 
 def _ranked(shelf: _Shelf, users: np.ndarray, rows: np.ndarray, wish: _Wish, place: int) -> _Part:
     """Rank for the requests `rows` in one domain."""
     positions = shelf.users.get_indexer(users[rows])
     known = positions >= 0
-    width = min(wish.k, len(shelf.items) if wish.candidates is None else len(wish.candidates))
+    width = wish.k
     items = np.full((len(rows), width), -1, dtype=np.int64)
     scores = np.full((len(rows), width), -np.inf, dtype=np.float32)
     if width and known.any():
@@ -194,12 +237,29 @@ def _best(
     """Find the k best items that are not hidden, of all or of the ascending `candidates`; -1 where none is left."""
     if candidates is None:
         return top_k(scorer, users, k, hidden)
-    pairs = torch.from_numpy(np.repeat(users, len(candidates))), torch.from_numpy(np.tile(candidates, len(users)))
-    scores = scorer.pairs(*pairs).cpu().numpy().reshape(len(users), len(candidates)).copy()
+    scores = _candidate_scores(scorer, users, candidates)
     scores[hidden[:, candidates].toarray() != 0] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(scores, order, axis=1)
     return np.where(np.isneginf(best), -1, candidates[order]), best
+
+
+def _candidate_scores(scorer: Scorer, users: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Score the candidates for each user: pair by pair where they are few, else out of whole rows."""
+    few = len(candidates) * _FEW < scorer.n_items
+    size = max(1, _PAIRS // len(candidates) if few else _ENTRIES // scorer.n_items)
+    result = np.empty((len(users), len(candidates)), dtype=np.float32)
+    for start in range(0, len(users), size):
+        block = users[start : start + size]
+        if few:
+            rows, columns = np.repeat(block, len(candidates)), np.tile(candidates, len(block))
+            scores = scorer.pairs(torch.from_numpy(rows), torch.from_numpy(columns)).view(len(block), -1)
+        else:
+            scores = scorer.scores(torch.from_numpy(block))[:, torch.from_numpy(candidates)]
+        result[start : start + size] = scores.cpu().numpy()
+    if not np.isfinite(result).all():
+        raise TrainingError("scores that are NaN or infinite", "finite scores", "candidates", "train the model again")
+    return result
 
 
 def _with_columns(matrix: sparse.csr_array, columns: np.ndarray) -> sparse.csr_array:
@@ -235,6 +295,21 @@ def _table(parts: Sequence[_Part]) -> pd.DataFrame:
     )
     order = np.lexsort((ranks, places, rows))
     return pd.DataFrame({name: column[order] for name, column in zip(COLUMNS, columns, strict=True)})
+
+
+def _check_size(rows: int, most_rows: int | None) -> None:
+    if most_rows is not None and rows > most_rows:
+        raise DataError(
+            f"up to {rows:,} rows of answer",
+            f"at most {most_rows:,}",
+            "request",
+            "ask for fewer users at a time or a smaller k; `raymm recommend` ranks for everybody",
+        )
+
+
+def _sendable(text: str) -> bool:
+    """Whether a text is short enough, and something that UTF-8 can write: half of a surrogate pair is not."""
+    return len(text) <= LONGEST_ID and (text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text))
 
 
 def _check_texts(name: str, values: Sequence[str]) -> None:

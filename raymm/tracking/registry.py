@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
-from scipy import sparse
 
-from raymm.artefacts import MANIFEST, RUN_KIND, RUN_SCHEMA, Manifest, fingerprint, hash_file, read_manifest, verify
-from raymm.data.prepared import PreparedSet, open_prepared
-from raymm.errors import ArtefactError, TrackingError
-from raymm.scorers import load_scorer
-from raymm.tracking.served import KIND, SCHEMA, ServedDomain, write_served
+from raymm.errors import TrackingError
+from raymm.tracking.candidate import COMPARISON, CONTENT, DATA_FINGERPRINT, METRICS, Candidate, write_candidate
+from raymm.tracking.card import card_summary
 from raymm.tracking.served_model import ARTEFACT, save_served_model
 from raymm.tracking.store import Tracking
 
-PREPARED = "prepared"
-
-_RUN_FINGERPRINT = "raymm.run_fingerprint"
-_DATA_FINGERPRINT = "raymm.prepared_fingerprint"
-_RAW_FILES = "raymm.raw_files"
-_CONFIG_HASH = "raymm.config_hash"
-_CODE_VERSION = "raymm.version"
-_CONTENT = "raymm.content"
-_DIGEST = "raymm.manifest_sha256"
-_METRICS = "raymm.metrics"
+_COMMIT = "mlflow.source.git.commit"
+_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[1-9][0-9]{0,8}))")
 
 
 @dataclass(frozen=True)
@@ -61,61 +48,38 @@ class RegisteredModel:
     tags: Mapping[str, str]
 
 
-def register(
-    tracking: Tracking,
-    run_id: str,
-    run_folder: Path,
-    prepared_folder: Path,
-    name: str,
-    alias: str = "",
-    metrics: Mapping[str, float] | None = None,
-) -> RegisteredModel:
+def register(tracking: Tracking, candidate: Candidate, name: str, alias: str = "") -> RegisteredModel:
     """Register the scorers of a finished run as a served model; what was evaluated is what is registered.
 
-    Registering the same run twice gives the version that is there already.
+    Registering the same run twice gives the version that is there already, with the newer measurements. The alias is
+    set whoever has it: see `claim_alias` for a way that minds others.
 
     Args:
         tracking: Store and registry.
-        run_id: The MLflow run that training was tracked as.
-        run_folder: Artefact of kind `run`, with `scorers/<domain>/`.
-        prepared_folder: The prepared set that the run was trained on.
+        candidate: The run, and what was measured of it.
         name: Name of the model in the registry.
         alias: Alias to set, such as `champion`; empty for none.
-        metrics: What was measured, to be kept with the version.
 
     Raises:
         ArtefactError: A folder is missing or damaged, or the run was trained on another prepared set.
         TrackingError: The store does not answer, or refuses the run, the name or the alias.
     """
-    run_manifest = read_manifest(run_folder, RUN_KIND, RUN_SCHEMA)
-    verify(run_folder, run_manifest)
-    prepared = open_prepared(prepared_folder)
-    verify(prepared_folder, prepared.manifest)
-    trained_on = run_manifest.inputs.get(PREPARED)
-    if trained_on != prepared.fingerprint:
-        raise ArtefactError(
-            f"prepared set {prepared.fingerprint}",
-            f"{trained_on}, the one that the run was trained on",
-            str(prepared_folder),
-            "give the folder that the run was trained on",
-        )
+    doing = f"registering {name!r}"
+    run_id = candidate.run_id
+    tags = tracking.reach(doing, lambda client: dict(client.get_run(run_id).data.tags))
     with tempfile.TemporaryDirectory(prefix="raymm-register-") as scratch:
         served = Path(scratch) / ARTEFACT
-        inputs = {RUN_KIND: run_manifest.fingerprint, PREPARED: prepared.fingerprint}
-        domains = _served_domains(run_folder, prepared)
-        manifest = write_served(served, domains, inputs, run_manifest.settings)
-        tags = _lineage(run_manifest, prepared, manifest, metrics or {})
-        tags[_DIGEST] = hash_file(served / MANIFEST)
-        user = str(domains[0].user_ids[0])
+        written = write_candidate(candidate, name, tags.get(_COMMIT, ""), served)
 
         def create(client: MlflowClient) -> int:
-            present = _same_version(client, name, run_id, tags)
-            if present is not None:
-                return present
-            model_id, source = _log_model(client, run_id, name, served, user)
-            return _create_version(client, name, run_id, model_id, source, tags)
+            version = _same_version(client, name, run_id, written.tags)
+            if version is None:
+                model_id, source = _log_model(client, run_id, name, served, written.example_user)
+                version = _create_version(client, name, run_id, model_id, source, written.tags)
+            client.update_model_version(name, str(version), description=card_summary(written.card))
+            return version
 
-        version = tracking.reach(f"registering {name!r}", create)
+        version = tracking.reach(doing, create)
     if alias:
         set_alias(tracking, name, version, alias)
     return _describe(tracking, name, version, alias)
@@ -133,12 +97,63 @@ def set_alias(tracking: Tracking, name: str, version: int, alias: str) -> None:
     )
 
 
+def claim_alias(tracking: Tracking, model: RegisteredModel, alias: str, champion: int | None) -> RegisteredModel | None:
+    """Let `models:/<name>@<alias>` mean `model` if it still means what it was compared with.
+
+    MLflow changes an alias without asking what it was. Looking right before and right after leaves a gap of
+    milliseconds in which two claims can cross; both then see who has it in the end.
+
+    Args:
+        tracking: Store and registry.
+        model: The version that claims it.
+        alias: The alias.
+        champion: The version that had the alias when they were compared; None if nobody had it.
+
+    Returns:
+        The model under its alias, or None if somebody else was faster; then compare with that one.
+
+    Raises:
+        TrackingError: The store does not answer, or does not take the alias.
+    """
+    holder = _holder(tracking, model.name, alias)
+    if holder not in (champion, model.version):
+        return None
+    set_alias(tracking, model.name, model.version, alias)
+    held = _holder(tracking, model.name, alias) == model.version
+    return _describe(tracking, model.name, model.version, alias) if held else None
+
+
 def find(tracking: Tracking, name: str, alias: str) -> RegisteredModel | None:
     """Return the version that an alias stands for, with its metrics and data; None where there is none.
 
     Raises:
         TrackingError: The registry does not answer.
     """
+    version = _holder(tracking, name, alias)
+    return None if version is None else _describe(tracking, name, version, alias)
+
+
+def resolve(tracking: Tracking, uri: str) -> RegisteredModel:
+    """Return the version that `models:/<name>@<alias>` or `models:/<name>/<version>` stands for.
+
+    Raises:
+        TrackingError: Another address, no such model, or the registry does not answer.
+    """
+    expected = "models:/<name>@<alias>, or models:/<name>/<version>"
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise TrackingError(f"{uri!r}", expected, "address of a model", "for example models:/raymm-sieoug@champion")
+    name, alias, version = match["name"], match["alias"], match["version"]
+    found = find(tracking, name, alias) if alias else _describe(tracking, name, int(version), "")
+    if found is None:
+        raise TrackingError(
+            "nobody has this alias", "a registered model", f"{uri} in {tracking.shown_uri}", "`raymm register` sets it"
+        )
+    return found
+
+
+def _holder(tracking: Tracking, name: str, alias: str) -> int | None:
+    """Return the version that has an alias; None where there is none."""
 
     def look(client: MlflowClient) -> int | None:
         try:
@@ -148,94 +163,15 @@ def find(tracking: Tracking, name: str, alias: str) -> RegisteredModel | None:
                 return None
             raise
 
-    version = tracking.reach(f"looking for {name}@{alias}", look)
-    return None if version is None else _describe(tracking, name, version, alias)
-
-
-def pull(tracking: Tracking, model: RegisteredModel, folder: Path) -> Path:
-    """Bring a registered model's scorers and id maps to `folder`; none of the registry's code is run.
-
-    The files are compared with the hash that the registry keeps, so that a change in the file store is noticed.
-
-    Args:
-        tracking: Store and registry.
-        model: A version, see `find`.
-        folder: A folder that is not there yet, or empty.
-
-    Returns:
-        The folder, which `raymm.tracking.served.read_served` reads.
-
-    Raises:
-        ArtefactError: Something stands at `folder`, or a file is not as it was registered.
-        TrackingError: The store does not answer, or the version is no model of raymm.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        raise ArtefactError("a folder with content", "a new or empty folder", str(folder), "choose another")
-    expected = model.tags.get(_DIGEST)
-    if expected is None:
-        raise TrackingError("a model that raymm did not register", f"the tag {_DIGEST}", model.uri, "choose another")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".raymm-pull-", dir=folder.parent) as scratch:
-
-        def download(client: MlflowClient) -> Path:
-            source = client.get_model_version_download_uri(model.name, str(model.version))
-            uri = f"{source.rstrip('/')}/artifacts/{ARTEFACT}"
-            return Path(download_artifacts(uri, dst_path=scratch, tracking_uri=client.tracking_uri))
-
-        found = tracking.reach(f"downloading {model.uri}", download)
-        if not (found / MANIFEST).is_file() or hash_file(found / MANIFEST) != expected:
-            remedy = "do not use this copy; register the run again"
-            raise ArtefactError("a manifest that differs from the registered one", expected, model.uri, remedy)
-        verify(found, read_manifest(found, KIND, SCHEMA))
-        if folder.exists():
-            folder.rmdir()
-        shutil.move(found, folder)
-    return folder
-
-
-def _served_domains(run_folder: Path, prepared: PreparedSet) -> list[ServedDomain]:
-    """Join each scorer with the ids and known items of its domain; validation items are known by now too."""
-    scorers = run_folder / "scorers"
-    stored = {path.name for path in scorers.iterdir()} if scorers.is_dir() else set()
-    names = [facts.name for facts in prepared.domains if facts.name in stored]
-    strange = stored - set(names)
-    if not names or strange:
-        raise ArtefactError(
-            f"scorers of {sorted(stored)}",
-            "scorers of " + ", ".join(facts.name for facts in prepared.domains),
-            str(scorers),
-            "finish the training",
-        )
-    domains = []
-    for name in names:
-        facts = prepared.facts(name)
-        pairs = [prepared.train_pairs(name), prepared.validation_pairs(name)]
-        users, items = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
-        shape = (facts.n_users, facts.n_items)
-        known = sparse.csr_array((np.ones(len(users), dtype=np.float32), (users, items)), shape=shape)
-        known.data[:] = 1.0
-        scorer = load_scorer(scorers / name)
-        domains.append(ServedDomain(name, scorer, prepared.user_ids(name), prepared.item_ids(name), known))
-    return domains
-
-
-def _lineage(run: Manifest, prepared: PreparedSet, served: Manifest, metrics: Mapping[str, float]) -> dict[str, str]:
-    return {
-        _RUN_FINGERPRINT: run.fingerprint,
-        _DATA_FINGERPRINT: prepared.fingerprint,
-        _RAW_FILES: json.dumps(dict(prepared.manifest.inputs), sort_keys=True),
-        _CONFIG_HASH: fingerprint(dict(run.settings)),
-        _CODE_VERSION: run.code_version,
-        _CONTENT: fingerprint(dict(served.files)),
-        _METRICS: json.dumps({key: float(value) for key, value in metrics.items()}, sort_keys=True),
-    }
+    return tracking.reach(f"looking for {name}@{alias}", look)
 
 
 def _same_version(client: MlflowClient, name: str, run_id: str, tags: Mapping[str, str]) -> int | None:
     """Find the version of this very content, and bring its measurements up to date."""
     for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-        if version.tags.get(_CONTENT) == tags[_CONTENT]:
-            client.set_model_version_tag(name, version.version, _METRICS, tags[_METRICS])
+        if version.tags.get(CONTENT) == tags[CONTENT]:
+            for key in {METRICS, COMPARISON} & set(tags):
+                client.set_model_version_tag(name, version.version, key, tags[key])
             return int(version.version)
     return None
 
@@ -279,11 +215,11 @@ def _create_version(
 def _describe(tracking: Tracking, name: str, version: int, alias: str) -> RegisteredModel:
     found = tracking.reach(f"reading {name!r}", lambda client: client.get_model_version(name, str(version)))
     try:
-        metrics = {key: float(value) for key, value in json.loads(found.tags.get(_METRICS, "{}")).items()}
+        metrics = {key: float(value) for key, value in json.loads(found.tags.get(METRICS, "{}")).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise TrackingError(
-            f"tag {_METRICS} is damaged: {error}", "numbers by name", f"{name}, version {version}", "register again"
+            f"tag {METRICS} is damaged: {error}", "numbers by name", f"{name}, version {version}", "register again"
         ) from error
     uri = f"models:/{name}@{alias}" if alias else f"models:/{name}/{version}"
-    data = found.tags.get(_DATA_FINGERPRINT, "")
+    data = found.tags.get(DATA_FINGERPRINT, "")
     return RegisteredModel(uri, name, version, found.run_id or "", data, metrics, dict(found.tags))

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-from raymm.artefacts import Manifest, read_manifest, verify, writing
+from raymm.artefacts import MANIFEST, Manifest, read_manifest, verify, writing
 from raymm.contracts import Scorer
 from raymm.errors import ArtefactError
 from raymm.scorers import load_scorer, save_scorer
@@ -69,6 +69,7 @@ def write_served(
     domains: Sequence[ServedDomain],
     inputs: Mapping[str, str],
     settings: Mapping[str, Any],
+    texts: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Write a served model: safetensors, Parquet and JSON, without pickle, and a manifest with the hash of every file.
 
@@ -77,6 +78,7 @@ def write_served(
         domains: One or more; their order is kept.
         inputs: Name of each input to its fingerprint.
         settings: The settings that the model was trained with.
+        texts: Names of further files to what they say: the model card.
 
     Returns:
         The manifest.
@@ -88,6 +90,8 @@ def write_served(
         raise ArtefactError("no domain", "at least one", str(folder), "train a model with a scorer for a domain")
     with writing(folder, KIND, SCHEMA, inputs, settings) as (draft, facts):
         facts["domains"] = [domain.name for domain in domains]
+        for name, text in (texts or {}).items():
+            (draft / name).write_text(text)
         for domain in domains:
             part = draft / "domains" / domain.name
             save_scorer(domain.scorer, part / _SCORER)
@@ -109,9 +113,28 @@ def read_served(folder: Path) -> tuple[ServedDomain, ...]:
     Raises:
         ArtefactError: The folder is missing, of another schema, or a file was changed.
     """
+    manifest = check_served(folder)
+    return tuple(_read_domain(folder / "domains" / name, name) for name in manifest.facts["domains"])
+
+
+def check_served(folder: Path) -> Manifest:
+    """Compare every file of a served model with its hash; a file that the manifest does not name is refused too.
+
+    Raises:
+        ArtefactError: The folder is missing, of another schema, or a file was changed, removed or added.
+    """
     manifest = read_manifest(folder, KIND, SCHEMA)
     verify(folder, manifest)
-    return tuple(_read_domain(folder / "domains" / name, name) for name in manifest.facts["domains"])
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    strange = sorted(present - set(manifest.files) - {MANIFEST})
+    if strange:
+        raise ArtefactError(
+            ", ".join(strange[:5]) + (f" and {len(strange) - 5} more" if len(strange) > 5 else ""),
+            "the files that the manifest names, and no others",
+            str(folder),
+            "remove what does not belong there, or pull the model anew",
+        )
+    return manifest
 
 
 def _read_domain(part: Path, name: str) -> ServedDomain:

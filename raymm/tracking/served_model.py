@@ -24,6 +24,7 @@ from raymm.tracking.store import quiet
 
 ARTEFACT = "recommender"
 _DEFAULT_K = 10
+_MOST_ROWS = 200_000  # of one answer; `raymm recommend` is for more
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "user"), ColSpec(DataType.string, "domain", required=False)]),
     outputs=Schema(
@@ -93,7 +94,11 @@ class ServedModel(PythonModel):
         chosen = params or {}
         try:
             return self._recommender.recommend(
-                model_input, chosen.get("k", _DEFAULT_K), _texts(chosen, "exclude"), _texts(chosen, "candidates")
+                model_input,
+                chosen.get("k", _DEFAULT_K),
+                _texts(chosen, "exclude"),
+                _texts(chosen, "candidates"),
+                _MOST_ROWS,
             )
         except RaymmError as error:
             raise MlflowException.invalid_parameter_value(f"The request cannot be answered.\n{error}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from raymm.data.prepared import PreparedSet
+from raymm.tracking.candidate import Candidate
 from raymm.tracking.registry import RegisteredModel, register
 from raymm.tracking.runs import start_or_resume_run
 from raymm.tracking.store import Tracking, open_tracking
@@ -43,5 +44,5 @@ def toy(tracking: Tracking, tmp_path_factory: pytest.TempPathFactory) -> Toy:
     run.log_params({"seed": 0})
     run.finish()
     metrics = {"test.arts.ndcg@10": 0.25, "test.office.hr@10": 0.5}
-    model = register(tracking, run.run_id, run_folder, prepared.folder, "raymm-toy", "champion", metrics)
+    model = register(tracking, Candidate(run.run_id, run_folder, prepared.folder, metrics), "raymm-toy", "champion")
     return Toy(prepared, run_folder, run.run_id, model)

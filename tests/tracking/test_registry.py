@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from raymm.errors import ArtefactError, TrackingError
-from raymm.tracking.recommender import Recommender
-from raymm.tracking.registry import find, pull, register, set_alias
+from raymm.tracking.candidate import Candidate
+from raymm.tracking.pulled import pull
+from raymm.tracking.registry import claim_alias, find, register, resolve, set_alias
 from raymm.tracking.runs import start_or_resume_run
 from raymm.tracking.served import read_served
 from raymm.tracking.store import Tracking
@@ -52,8 +53,8 @@ def test_the_champion_is_found_with_its_metrics(tracking: Tracking, toy: Toy) ->
 
 def test_registering_twice_gives_one_version_and_the_newer_metrics(tracking: Tracking, toy: Toy) -> None:
     folder, name = toy.run_folder, "raymm-twice"
-    first = register(tracking, toy.run_id, folder, toy.prepared.folder, name, metrics={"a": 1.0})
-    again = register(tracking, toy.run_id, folder, toy.prepared.folder, name, "candidate", metrics={"a": 2.0})
+    first = register(tracking, Candidate(toy.run_id, folder, toy.prepared.folder, {"a": 1.0}), name)
+    again = register(tracking, Candidate(toy.run_id, folder, toy.prepared.folder, {"a": 2.0}), name, "candidate")
     assert (first.version, again.version) == (1, 1)
     assert (first.uri, again.uri) == (f"models:/{name}/1", f"models:/{name}@candidate")
     assert again.metrics == {"a": 2.0}
@@ -61,10 +62,10 @@ def test_registering_twice_gives_one_version_and_the_newer_metrics(tracking: Tra
 
 def test_an_alias_moves_to_the_newer_version(tracking: Tracking, toy: Toy, tmp_path: Path) -> None:
     name = "raymm-moving"
-    first = register(tracking, toy.run_id, toy.run_folder, toy.prepared.folder, name, "champion")
+    first = register(tracking, Candidate(toy.run_id, toy.run_folder, toy.prepared.folder), name, "champion")
     other = write_run(tmp_path / "run", toy.prepared, seed=1)
     run = start_or_resume_run(tracking, tmp_path / "tracking", "other")
-    second = register(tracking, run.run_id, other, toy.prepared.folder, name, "champion")
+    second = register(tracking, Candidate(run.run_id, other, toy.prepared.folder), name, "champion")
     assert (first.version, second.version) == (1, 2)
     assert find(tracking, name, "champion") == second
     set_alias(tracking, name, 1, "champion")
@@ -74,13 +75,13 @@ def test_an_alias_moves_to_the_newer_version(tracking: Tracking, toy: Toy, tmp_p
 def test_what_does_not_belong_together_is_refused(tracking: Tracking, toy: Toy, tmp_path: Path) -> None:
     other = write_prepared(tmp_path / "prepared", seed=1)
     with pytest.raises(ArtefactError, match="the one that the run was trained on"):
-        register(tracking, toy.run_id, toy.run_folder, other.folder, "raymm-refused")
+        register(tracking, Candidate(toy.run_id, toy.run_folder, other.folder), "raymm-refused")
     with pytest.raises(ArtefactError, match="no manifest"):
-        register(tracking, toy.run_id, tmp_path / "nothing", other.folder, "raymm-refused")
+        register(tracking, Candidate(toy.run_id, tmp_path / "nothing", other.folder), "raymm-refused")
     broken = write_run(tmp_path / "run", other)
     (broken / "history.jsonl").write_text("")
     with pytest.raises(ArtefactError, match="history.jsonl: changed"):
-        register(tracking, toy.run_id, broken, other.folder, "raymm-refused")
+        register(tracking, Candidate(toy.run_id, broken, other.folder), "raymm-refused")
     assert find(tracking, "raymm-refused", "champion") is None
 
 
@@ -91,26 +92,18 @@ def test_scorers_of_strange_domains_are_refused(tracking: Tracking, toy: Toy, tm
     manifest["files"] = {name.replace("office", "toys"): digest for name, digest in manifest["files"].items()}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ArtefactError, match="'toys'"):
-        register(tracking, toy.run_id, folder, toy.prepared.folder, "raymm-strange")
+        register(tracking, Candidate(toy.run_id, folder, toy.prepared.folder), "raymm-strange")
 
 
 def test_refusals_of_the_registry_are_errors(tracking: Tracking, toy: Toy) -> None:
     with pytest.raises(TrackingError, match="registering"):
-        register(tracking, "0" * 32, toy.run_folder, toy.prepared.folder, "raymm-unknown")
+        register(tracking, Candidate("0" * 32, toy.run_folder, toy.prepared.folder), "raymm-unknown")
     with pytest.raises(TrackingError, match="registering"):
-        register(tracking, toy.run_id, toy.run_folder, toy.prepared.folder, "a/b:c")
+        register(tracking, Candidate(toy.run_id, toy.run_folder, toy.prepared.folder), "a/b:c")
     with pytest.raises(TrackingError, match="alias"):
         set_alias(tracking, toy.model.name, toy.model.version, "v1")
     with pytest.raises(TrackingError, match="alias"):
         set_alias(tracking, toy.model.name, 999, "champion")
-
-
-def test_a_pulled_model_answers_without_the_registry(tracking: Tracking, toy: Toy, tmp_path: Path) -> None:
-    folder = pull(tracking, toy.model, tmp_path / "new" / "served")
-    assert Recommender(read_served(folder)).domains == ("arts", "office")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["served"]
-    with pytest.raises(ArtefactError, match="a folder with content"):
-        pull(tracking, toy.model, folder)
 
 
 def test_what_users_have_from_training_and_validation_is_left_out(tracking: Tracking, toy: Toy, tmp_path: Path) -> None:
@@ -124,33 +117,40 @@ def test_what_users_have_from_training_and_validation_is_left_out(tracking: Trac
         assert list(domain.item_ids) == list(toy.prepared.item_ids(domain.name))
 
 
-def test_a_changed_file_is_not_pulled(tracking: Tracking, toy: Toy, tmp_path: Path) -> None:
-    run_folder = write_run(tmp_path / "run", toy.prepared, seed=5)
-    run = start_or_resume_run(tracking, tmp_path / "tracking", "tampered")
-    model = register(tracking, run.run_id, run_folder, toy.prepared.folder, "raymm-tampered")
-    files = stored_files(tracking, Toy(toy.prepared, run_folder, run.run_id, model))
-    path = files / "artifacts" / "recommender" / "domains" / "arts" / "items.parquet"
-    content = path.read_bytes()
-    path.write_bytes(content + b"x")
-    with pytest.raises(ArtefactError, match="items.parquet: changed"):
-        pull(tracking, model, tmp_path / "pulled")
-    path.write_bytes(content)
-    manifest = files / "artifacts" / "recommender" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace("arts", "aarts"))
-    with pytest.raises(ArtefactError, match="a manifest that differs"):
-        pull(tracking, model, tmp_path / "pulled")
-    assert not (tmp_path / "pulled").exists()
+def test_an_alias_goes_to_who_was_compared_with_its_holder(tracking: Tracking, toy: Toy, tmp_path: Path) -> None:
+    name = "raymm-claimed"
+    first = register(tracking, Candidate(toy.run_id, toy.run_folder, toy.prepared.folder), name)
+    other = write_run(tmp_path / "run", toy.prepared, seed=1)
+    run = start_or_resume_run(tracking, tmp_path / "tracking", "other")
+    second = register(tracking, Candidate(run.run_id, other, toy.prepared.folder), name)
+    claimed = claim_alias(tracking, first, "champion", None)
+    assert claimed is not None
+    assert claimed.uri == f"models:/{name}@champion"
+    assert claim_alias(tracking, second, "champion", None) is None  # it thought that nobody had it
+    assert find(tracking, name, "champion") == claimed
+    assert claim_alias(tracking, first, "champion", None) == claimed  # it has it already
+    won = claim_alias(tracking, second, "champion", first.version)
+    assert won == find(tracking, name, "champion")
+    assert won is not None
+    assert won.version == second.version
 
 
-def test_a_model_of_somebody_else_is_not_pulled(tracking: Tracking, toy: Toy, tmp_path: Path) -> None:
-    tracking.reach("", lambda client: client.create_registered_model("strange"))
-    uri = stored_files(tracking, toy).as_uri()
-    tracking.reach("", lambda client: client.create_model_version("strange", uri, toy.run_id))
-    set_alias(tracking, "strange", 1, "champion")
-    model = find(tracking, "strange", "champion")
-    assert model is not None
-    with pytest.raises(TrackingError, match="did not register"):
-        pull(tracking, model, tmp_path / "pulled")
+def test_an_address_is_resolved_or_named(tracking: Tracking, toy: Toy) -> None:
+    assert resolve(tracking, "models:/raymm-toy@champion") == toy.model
+    assert resolve(tracking, "models:/raymm-toy/1").tags == toy.model.tags
+    for wrong in ("raymm-toy@champion", "models:/raymm-toy", "models:/raymm-toy/Production", "models:/raymm-toy/0"):
+        with pytest.raises(TrackingError, match="models:/<name>@<alias>"):
+            resolve(tracking, wrong)
+    with pytest.raises(TrackingError, match="nobody has this alias"):
+        resolve(tracking, "models:/raymm-toy@nobody")
+    with pytest.raises(TrackingError, match="raymm-toy"):
+        resolve(tracking, "models:/raymm-toy/99")
+
+
+def test_a_version_shows_its_card(tracking: Tracking, toy: Toy) -> None:
+    version = tracking.reach("", lambda client: client.get_model_version(toy.model.name, str(toy.model.version)))
+    assert "| `test.arts.ndcg@10` | 0.2500 |" in version.description
+    assert "a" * 16 in version.description
 
 
 def test_nothing_process_wide_is_set(toy: Toy) -> None:

@@ -18,8 +18,10 @@ import pytest
 from mlflow.entities import Run as StoredRun
 
 from raymm.errors import TrackingError
+from raymm.tracking.candidate import Candidate
 from raymm.tracking.identity import STATE, read_identity, write_identity
-from raymm.tracking.registry import find, pull, register
+from raymm.tracking.pulled import pull
+from raymm.tracking.registry import find, register
 from raymm.tracking.runs import SPOOL, Run, open_run, start_or_resume_run
 from raymm.tracking.served import read_served
 from raymm.tracking.store import Tracking, TrackingConfig, open_tracking
@@ -333,7 +335,8 @@ def test_a_server_may_come_late_go_and_come_back(tmp_path: Path, capfd: pytest.C
 
         prepared = write_prepared(tmp_path / "prepared")
         folder = write_run(tmp_path / "finished", prepared)
-        model = register(tracking, run.run_id, folder, prepared.folder, "raymm-http", "champion", {"hr@10": 0.5})
+        made = Candidate(run.run_id, folder, prepared.folder, {"hr@10": 0.5})
+        model = register(tracking, made, "raymm-http", "champion")
         assert find(tracking, "raymm-http", "champion") == model
         assert [domain.name for domain in read_served(pull(tracking, model, tmp_path / "pulled"))] == ["arts", "office"]
     printed = capfd.readouterr()

@@ -22,8 +22,8 @@ from mlflow.pyfunc import scoring_server
 from mlflow.pyfunc.model import PythonModelContext
 
 from raymm.errors import ArtefactError
+from raymm.tracking.pulled import pull
 from raymm.tracking.recommender import Recommender
-from raymm.tracking.registry import pull
 from raymm.tracking.served import read_served
 from raymm.tracking.served_model import SIGNATURE, ServedModel
 from raymm.tracking.store import Tracking
@@ -76,7 +76,7 @@ def test_the_champion_answers_in_a_fresh_process(
 def test_nothing_in_the_model_is_pickled(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) > 10
-    allowed = {".safetensors", ".parquet", ".json", ".py", ".yaml", ".txt", ""}
+    allowed = {".safetensors", ".parquet", ".json", ".md", ".py", ".yaml", ".txt", ""}
     assert {path.suffix for path in files} <= allowed
     for path in files:
         if path.suffix == ".safetensors":

@@ -15,7 +15,7 @@ from raymm.contracts import Scorer
 from raymm.data import layout
 from raymm.data.prepared import PreparedSet, open_prepared
 from raymm.scorers import DotScorer, ItemScorer, save_scorer
-from raymm.tracking.registry import PREPARED
+from raymm.tracking.candidate import PREPARED
 from raymm.tracking.served import ServedDomain
 
 SIZES = {"arts": (30, 20), "office": (25, 15)}

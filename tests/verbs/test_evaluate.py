@@ -8,7 +8,7 @@ from raymm.data.sealed import open_sealed
 from raymm.errors import ArtefactError
 from raymm.evaluation.values import read_values
 from raymm.verbs.evaluate import BASELINE, NEIGHBOURS, evaluate, matching_prepared, report_folder
-from raymm.verbs.register import register
+from raymm.verbs.register import RegisterRequest, register
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -70,11 +70,11 @@ def test_another_prepared_set_is_refused(trained, tmp_path):
 
 
 def test_an_evaluated_run_is_registered_and_an_unevaluated_one_is_not(evaluated, trained, tmp_path):
-    registered = register(trained.folder.folder, None, trained.tracking, "raymm-test", "champion")
+    registered = register(RegisterRequest(trained.folder.folder, name="raymm-test"), trained.tracking).model
     assert registered.uri == "models:/raymm-test@champion"
     assert registered.metrics == pytest.approx(evaluated.metrics())
     assert registered.data_fingerprint == trained.folder.data_fingerprint
     bare = tmp_path / "bare"
     shutil.copytree(trained.folder.folder, bare, ignore=shutil.ignore_patterns("report"))
     with pytest.raises(ArtefactError, match="raymm evaluate"):
-        register(bare, None, trained.tracking, "raymm-test", "champion")
+        register(RegisterRequest(bare, name="raymm-test"), trained.tracking)
