@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,16 +17,25 @@ def in_history_order(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(HISTORY_ORDER, kind="stable", ignore_index=True)
 
 
-def without_repeats(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep the first interaction of a user with an item: when it was found, which is what a recommender is asked for.
+def without_repeats(rows: pd.DataFrame, which: Literal["first", "last"] = "first") -> pd.DataFrame:
+    """Keep one interaction of a user with an item.
+
+    The first says when an item was found, which is what a recommender is asked for; the last is the user's latest
+    word where ratings count. Where a split is given, the earliest part goes first: what is in training is nothing to
+    be found later, and what chose the model is nothing to test it on.
 
     Args:
-        rows: Interactions in history order.
+        rows: Interactions in history order; a column `label`, where there is one, names the part of a given split.
+        which: Which of the repeats stays.
 
     Returns:
         Rows in the same order, each (domain, user, item) once.
     """
-    return rows.drop_duplicates(["domain", "user", "item"], keep="first", ignore_index=True)
+    ordered = rows if which == "first" else rows.iloc[::-1]
+    if "label" in rows:
+        ordered = ordered.sort_values("label", kind="stable")
+    once = ordered.drop_duplicates(["domain", "user", "item"], keep="first")
+    return once.sort_index().reset_index(drop=True)
 
 
 def core_rows(users: np.ndarray, items: np.ndarray, core_items: np.ndarray, least: int) -> np.ndarray:

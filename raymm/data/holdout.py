@@ -1,13 +1,16 @@
-"""Held-out and hidden (user, item) pairs to the matrices that an evaluation works on."""
+"""Held-out and hidden interactions to what an evaluation works on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
-from raymm.contracts import Holdout
+from raymm.contracts import Holdout, RatingHoldout
+from raymm.errors import DataError
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -39,6 +42,42 @@ def build_holdout(domain: str, n_items: int, targets: Pairs, hidden: Sequence[Pa
         _indicator(np.searchsorted(users, targets[0]), targets[1], shape),
         _indicator(np.searchsorted(users, known_users[wanted]), known_items[wanted], shape),
     )
+
+
+def build_rating_holdout(domain: str, table: pa.Table) -> RatingHoldout:
+    """Lay out the ratings that an evaluation predicts.
+
+    Args:
+        domain: The domain's name.
+        table: `layout.HELD_OUT`.
+
+    Raises:
+        DataError: There is none, or an interaction has no rating.
+    """
+    if table["rating"].null_count:
+        raise DataError(
+            f"{table['rating'].null_count:,} of {len(table):,} held-out interactions without a rating",
+            "a rating for each",
+            f"rating holdout of domain {domain!r}",
+            "name the column of ratings in the recipe (columns.rating), and prepare the data set anew",
+        )
+    users, items, ratings = (table[name].to_numpy() for name in ("user", "item", "rating"))
+    return RatingHoldout(domain, users, items, ratings)
+
+
+def positive_pairs(table: pa.Table, least: float | None) -> Pairs:
+    """Pick what a ranking should find among held-out interactions.
+
+    Args:
+        table: `layout.HELD_OUT`.
+        least: Least rating of a positive; None: all of them are. An interaction without a rating is none otherwise.
+
+    Returns:
+        Users and items, both (n,) int64.
+    """
+    if least is not None:
+        table = table.filter(pc.greater_equal(table["rating"], least))
+    return table["user"].to_numpy(), table["item"].to_numpy()
 
 
 def _indicator(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 KIND = "prepared"
-SCHEMA = 1
+SCHEMA = 2
 
 USERS = pa.schema([("index", pa.int64()), ("user_id", pa.string())])
 ITEMS = pa.schema([("index", pa.int64()), ("item_id", pa.string()), ("title", pa.string())])
 PAIRS = pa.schema([("first", pa.int64()), ("second", pa.int64())])
-HELD_OUT = pa.schema([("user", pa.int64()), ("item", pa.int64())])
+HELD_OUT = pa.schema([("user", pa.int64()), ("item", pa.int64()), ("rating", pa.float32()), ("time", pa.int64())])
 TRAIN = pa.schema(
     [
         ("user", pa.int64()),

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import sparse
 
 from raymm import artefacts
 from raymm.artefacts import Manifest
-from raymm.contracts import Domain, Feature, Holdout, TrainData
+from raymm.contracts import Domain, Feature, Holdout, RatingHoldout, TrainData
 from raymm.data import layout
-from raymm.data.holdout import Pairs, build_holdout
+from raymm.data.holdout import Pairs, build_holdout, build_rating_holdout, positive_pairs
 from raymm.data.overlap import shuffled
 from raymm.errors import ArtefactError, DataError
 
@@ -30,8 +31,10 @@ class DomainFacts:
         n_users: Number of users U.
         n_items: Number of items I.
         n_train: Number of training interactions.
-        has_ratings: Every training interaction has a rating.
-        has_times: Every training interaction has a time.
+        n_validation: Number of validation interactions.
+        n_test: Number of test interactions.
+        has_ratings: Every interaction has a rating.
+        has_times: Every interaction has a time.
         modalities: Names of the features.
     """
 
@@ -39,9 +42,26 @@ class DomainFacts:
     n_users: int
     n_items: int
     n_train: int
+    n_validation: int
+    n_test: int
     has_ratings: bool
     has_times: bool
     modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """What the manifest says of the split.
+
+    Attributes:
+        kind: The kind of split, as the recipe names it.
+        target: The domain in which users are cold, in a split of kind `cold_start`; None for others.
+        positive_rating: Least rating of what a ranking should find; None where everything held out is.
+    """
+
+    kind: str
+    target: str | None
+    positive_rating: float | None
 
 
 @dataclass(frozen=True)
@@ -52,11 +72,13 @@ class PreparedSet:
         folder: Where it stands.
         manifest: What it says of itself.
         domains: Counts of each domain, in the recipe's order.
+        split: How it was split.
     """
 
     folder: Path
     manifest: Manifest
     domains: tuple[DomainFacts, ...]
+    split: SplitFacts
 
     @property
     def fingerprint(self) -> str:
@@ -98,10 +120,36 @@ class PreparedSet:
         return TrainData(tuple(self._domain(facts) for facts in self.domains), self._pairs(known_pairs), mark)
 
     def validation(self) -> tuple[Holdout, ...]:
-        """Read what selection looks for: one holdout a domain; training interactions are hidden."""
+        """Read what selection looks for in a ranking; training interactions are hidden.
+
+        Returns:
+            One holdout a domain, in order; domains in which nothing is held out are left out.
+
+        Raises:
+            DataError: Nothing is held out that counts as positive.
+        """
         return tuple(
-            build_holdout(facts.name, facts.n_items, self.validation_pairs(facts.name), [self.train_pairs(facts.name)])
-            for facts in self.domains
+            build_holdout(
+                facts.name,
+                facts.n_items,
+                positive_pairs(self._validation_table(facts.name), self.split.positive_rating),
+                [self.train_pairs(facts.name)],
+            )
+            for facts in with_rows(self.folder, self.domains, "n_validation")
+        )
+
+    def rating_validation(self) -> tuple[RatingHoldout, ...]:
+        """Read the ratings that selection predicts, low ones too.
+
+        Returns:
+            One holdout a domain, in order; domains in which nothing is held out are left out.
+
+        Raises:
+            DataError: Nothing is held out, or not every held-out interaction has a rating.
+        """
+        return tuple(
+            build_rating_holdout(facts.name, self._validation_table(facts.name))
+            for facts in with_rows(self.folder, self.domains, "n_validation")
         )
 
     def train_pairs(self, domain: str) -> Pairs:
@@ -113,7 +161,7 @@ class PreparedSet:
     def validation_pairs(self, domain: str) -> Pairs:
         """Read the users and items of the validation interactions."""
         self.facts(domain)
-        table = pq.read_table(layout.validation_file(self.folder, domain))
+        table = self._validation_table(domain)
         return table["user"].to_numpy(), table["item"].to_numpy()
 
     def user_ids(self, domain: str) -> np.ndarray:
@@ -147,6 +195,9 @@ class PreparedSet:
                 return facts
         known = ", ".join(repr(facts.name) for facts in self.domains)
         raise DataError(f"domain {domain!r}", f"one of {known}", str(self.folder), "choose one that is there")
+
+    def _validation_table(self, domain: str) -> pa.Table:
+        return pq.read_table(layout.validation_file(self.folder, domain))
 
     def _domain(self, facts: DomainFacts) -> Domain:
         columns = ["user", "item"] + ["rating"] * facts.has_ratings + ["time"] * facts.has_times
@@ -197,11 +248,27 @@ def open_prepared(folder: Path) -> PreparedSet:
         domains = tuple(
             DomainFacts(**{**values, "modalities": tuple(values["modalities"])}) for values in manifest.facts["domains"]
         )
+        split = SplitFacts(**manifest.facts["split"])
     except (KeyError, TypeError) as error:
         raise ArtefactError(
-            f"facts without {error}", "counts of each domain", str(folder), "prepare the data set anew"
+            f"facts without {error}", "counts of each domain, and the split", str(folder), "prepare the data set anew"
         ) from error
-    return PreparedSet(folder, manifest, domains)
+    return PreparedSet(folder, manifest, domains, split)
+
+
+def with_rows(
+    folder: Path, domains: tuple[DomainFacts, ...], count: Literal["n_validation", "n_test"]
+) -> tuple[DomainFacts, ...]:
+    """Pick the domains in which something is held out.
+
+    Raises:
+        DataError: There is none.
+    """
+    some = tuple(facts for facts in domains if getattr(facts, count))
+    if not some:
+        part = count.removeprefix("n_")
+        raise DataError(f"no interaction for {part}", "at least one", str(folder), "change the split of the recipe")
+    return some
 
 
 def _strings(path: Path, column: str) -> np.ndarray:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 from raymm.config import build, check, read_toml, setting
 from raymm.data.modality import Modality, check_file_name
 from raymm.data.source import InteractionSource, ItemSource
-from raymm.data.split import Split
+from raymm.data.split import Split, split_disagreements
 from raymm.data.storage import source_path as source_path
 from raymm.errors import ConfigError
 
@@ -17,14 +18,17 @@ from raymm.errors import ConfigError
 class Cleaning:
     """What is left out of the interactions, in this order.
 
-    Malformed rows, low ratings, repeats of an earlier interaction of the same user and item, what is outside the
-    k-core of its domain, and short histories.
+    Malformed rows, low ratings, repeats of an interaction of the same user and item, what is outside the k-core of its
+    domain, and short histories.
     """
 
     max_malformed: float = setting(0.01, "share of malformed rows above which a file is refused", ge=0, le=1)
     longest_line: int = setting(2**20, "a longer line is malformed; its length is noted", unit="B", ge=1)
     latest_time: int = setting(4_102_444_800, "a later time is malformed; 4102444800 is the year 2100", unit="s", ge=0)
     min_rating: float | None = setting(None, "a rating of at least this is a positive; left out: every row is")
+    repeats: Literal["first", "last"] = setting(
+        "first", "which interaction of a user with an item stays; of a given split, the first in the earliest part"
+    )
     core_users: int = setting(5, "k-core: least interactions of a user within a domain", ge=1)
     core_items: int = setting(3, "k-core: least interactions of an item", ge=1)
     min_history: int = setting(3, "after the k-core, users with fewer interactions are left out, once", ge=1)
@@ -38,7 +42,12 @@ class Cleaning:
 class Overlap:
     """Which of the users active in both domains are known to be one person."""
 
-    shared_ratio: float = setting(0.5, "known share of the users active in both domains", ge=0, le=1)
+    shared_ratio: float | None = setting(
+        None,
+        "known share of the users active in both domains; left out: 0.5, and 1 for a split of cold_start",
+        ge=0,
+        le=1,
+    )
     seed: int = setting(0, "seed of the draw; for one seed a smaller share lies within a larger one", ge=0)
 
     def __post_init__(self) -> None:
@@ -85,6 +94,10 @@ def needed_columns(recipe: Recipe) -> dict[str, str]:
         needs[recipe.split.by] = f"split.by is {recipe.split.by!r}"
     if recipe.cleaning.min_rating is not None:
         needs["rating"] = "cleaning.min_rating is set"
+    if recipe.split.positive_rating is not None:
+        needs["rating"] = "split.positive_rating is set"
+    if recipe.split.kind == "given":
+        needs["label"] = "split.kind is 'given'"
     return needs
 
 
@@ -102,6 +115,10 @@ def _disagreements(recipe: Recipe) -> list[str]:
             problems.append(f"{name}.domain: found {source.domain!r}, expected one of {list(recipe.domains)}")
         if not source.domain and not source.columns.domain and len(recipe.domains) != 1:
             problems.append(f"{name}.domain: found nothing, expected domain or columns.domain")
+    problems += split_disagreements(recipe.split, recipe.domains, recipe.cleaning.min_rating)
+    if recipe.split.kind == "cold_start" and recipe.overlap.shared_ratio not in (None, 1.0):
+        shared = f"{recipe.overlap.shared_ratio}, but users who are cold in one domain must be known in the other"
+        problems.append(f"overlap.shared_ratio: found {shared}, expected 1, or nothing")
     names = [modality.name for modality in recipe.features]
     if len(set(names)) != len(names):
         problems.append(f"features: found names {names}, expected names that differ")

@@ -47,6 +47,11 @@ class DomainSummary:
         items_without_row: Items that are in no item file; they stay, without title and features.
         repeated_item_rows: Rows of an item beyond its first, which are not used.
         missing: Modality to the number of items that lack it.
+        new_users: Held-out interactions of users who have none in training, left out or not.
+        new_items: Held-out interactions of items that have none in training, left out or not.
+        left_out: How many of either the split left out.
+        train_after_test: Share of the training interactions that are later than the earliest test interaction; None
+            where not every interaction has a time.
     """
 
     name: str
@@ -63,6 +68,10 @@ class DomainSummary:
     items_without_row: int
     repeated_item_rows: int
     missing: Mapping[str, int]
+    new_users: int = 0
+    new_items: int = 0
+    left_out: int = 0
+    train_after_test: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

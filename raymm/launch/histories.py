@@ -1,10 +1,9 @@
-"""The users' histories on a cluster: brought together by user, cleaned, numbered, split and written in shards."""
+"""The users' histories on a cluster: brought together by user, cleaned and numbered."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from raymm.data import layout
 from raymm.data.clean import core_rows, k_core
 from raymm.data.ids import merged
-from raymm.data.recipe import Cleaning, Recipe
-from raymm.data.shards import SHARDED, Histories, Kept, histories, keep, mark_shards, split_tables, tidy
+from raymm.data.recipe import Recipe
+from raymm.data.shards import SHARDED, Histories, Kept, histories, keep, mark_shards, tidy
 from raymm.errors import DataError
 from raymm.launch.sources import Progress, collect
 
@@ -41,8 +39,7 @@ class Cleaned:
     """What cleaning leaves of one domain.
 
     Attributes:
-        histories: One object a shard, before cleaning.
-        core_items: (I,) bool, items of the k-core.
+        histories: One object a shard, cleaned; items by their place among all of the domain.
         passes: Passes over the shards until the k-core was found.
         kept: What is left of each shard.
         user_ids: External ids of the users who stay, in order of their numbers.
@@ -51,7 +48,6 @@ class Cleaned:
     """
 
     histories: tuple[ray.ObjectRef[Histories], ...]
-    core_items: np.ndarray
     passes: int
     kept: tuple[Kept, ...]
     user_ids: pa.Array
@@ -60,26 +56,26 @@ class Cleaned:
 
 
 def shard_by_user(
-    blocks: Sequence[ray.ObjectRef[pa.Table]], domains: tuple[str, ...], n_shards: int, progress: Progress
+    blocks: Sequence[ray.ObjectRef[pa.Table]], recipe: Recipe, n_shards: int, progress: Progress
 ) -> Shards:
     """Bring the rows of each user together, in history order and without repeats.
 
     Args:
         blocks: Typed rows, in any order; those that were set aside are left out.
-        domains: Names of the domains.
+        recipe: The recipe.
         n_shards: Number of shards; each holds an equal range of the hash that numbers users.
         progress: Told how many shards are done.
     """
     cut: Any = ray.remote(scatter).options(num_returns=n_shards)
-    parts = [cut.remote(block, domains, n_shards) for block in blocks]
+    parts = [cut.remote(block, recipe.domains, n_shards) for block in blocks]
     by_block = [part if n_shards > 1 else [part] for part in parts]
     join: Any = ray.remote(gather).options(num_returns=2)
-    joined = [join.remote(len(domains), *(part[shard] for part in by_block)) for shard in range(n_shards)]
+    joined = [join.remote(recipe, *(part[shard] for part in by_block)) for shard in range(n_shards)]
     contents = collect([content for _, content in joined], "bring users together", progress)
     return Shards(
         tuple(table for table, _ in joined),
-        tuple(merged(ids[domain] for ids, _ in contents) for domain in range(len(domains))),
-        tuple(sum(rows[domain] for _, rows in contents) for domain in range(len(domains))),
+        tuple(merged(ids[domain] for ids, _ in contents) for domain in range(len(recipe.domains))),
+        tuple(sum(rows[domain] for _, rows in contents) for domain in range(len(recipe.domains))),
     )
 
 
@@ -94,7 +90,7 @@ def clean_domain(shards: Shards, recipe: Recipe, domain: int, progress: Progress
     cleaning, item_ids = recipe.cleaning, shards.item_ids[domain]
     number = ray.remote(histories)
     shared_ids = ray.put(item_ids)
-    refs = tuple(number.remote(table, domain, shared_ids) for table in shards.tables)
+    refs = [number.remote(table, domain, shared_ids, recipe.split) for table in shards.tables]
     count = ray.remote(count_items)
 
     def counted(core: np.ndarray) -> np.ndarray:
@@ -105,12 +101,12 @@ def clean_domain(shards: Shards, recipe: Recipe, domain: int, progress: Progress
         return total
 
     core, passes = k_core(counted, len(item_ids), cleaning.core_items)
-    sum_up = ray.remote(keep)
+    clean: Any = ray.remote(keep).options(num_returns=2)
     shared_core = ray.put(core)
-    stage = f"clean {recipe.domains[domain]}"
-    kept = collect([sum_up.remote(ref, shared_core, cleaning) for ref in refs], stage, progress)
+    cleaned = [clean.remote(ref, shared_core, cleaning) for ref in refs]
+    kept = collect([numbers for _, numbers in cleaned], f"clean {recipe.domains[domain]}", progress)
     staying = np.sum([shard.item_counts for shard in kept], axis=0) > 0
-    if not sum(shard.n_train for shard in kept):
+    if not staying.any():
         raise DataError(
             f"nothing is left of {shards.n_rows[domain]:,} interactions",
             f"users with at least {max(cleaning.core_users, cleaning.min_history)} interactions with items that have "
@@ -119,42 +115,13 @@ def clean_domain(shards: Shards, recipe: Recipe, domain: int, progress: Progress
             "lower cleaning.core_users, core_items or min_history, or bring more interactions",
         )
     return Cleaned(
-        refs,
-        core,
+        tuple(left for left, _ in cleaned),
         passes,
         tuple(kept),
         pa.concat_arrays([shard.user_ids for shard in kept]),
         item_ids.filter(pa.array(staying)),
         np.where(staying, np.cumsum(staying) - 1, -1),
     )
-
-
-def write_domain(folder: Path, recipe: Recipe, domain: int, cleaned: Cleaned, progress: Progress) -> tuple[int, int]:
-    """Split one domain, write its shards from where they are, and its held-out interactions from here.
-
-    Returns:
-        Number of validation and of test interactions.
-    """
-    name = recipe.domains[domain]
-    write = ray.remote(write_shard)
-    shared_core, shared_numbers = ray.put(cleaned.core_items), ray.put(cleaned.numbers)
-    tasks, first_user, first_row = [], 0, 0
-    for shard, kept in enumerate(cleaned.kept):
-        path = str(layout.train_file(folder.absolute(), name, shard))
-        offsets = (first_user, first_row)
-        tasks.append(
-            write.remote(cleaned.histories[shard], shared_core, recipe.cleaning, shared_numbers, offsets, path)
-        )
-        first_user += len(kept.user_ids)
-        first_row += kept.n_train
-    held_out = collect(tasks, f"write {name}", progress)
-    validation = pa.concat_tables([validation for validation, _ in held_out])
-    test = pa.concat_tables([test for _, test in held_out])
-    layout.write_table(layout.validation_file(folder, name), validation, layout.HELD_OUT)
-    layout.write_table(layout.sealed_file(folder, name), test, layout.HELD_OUT)
-    users = {"index": np.arange(len(cleaned.user_ids)), "user_id": cleaned.user_ids}
-    layout.write_table(layout.users_file(folder, name), pa.table(users), layout.USERS)
-    return len(validation), len(test)
 
 
 def scatter(rows: pa.Table, domains: tuple[str, ...], n_shards: int) -> list[pa.Table] | pa.Table:
@@ -164,14 +131,15 @@ def scatter(rows: pa.Table, domains: tuple[str, ...], n_shards: int) -> list[pa.
     return parts if n_shards > 1 else parts[0]
 
 
-def gather(n_domains: int, *parts: pa.Table) -> tuple[pa.Table, tuple[list[pa.Array], list[int]]]:
+def gather(recipe: Recipe, *parts: pa.Table) -> tuple[pa.Table, tuple[list[pa.Array], list[int]]]:
     """Bring one shard together and tidy it; runs on a worker.
 
     Returns:
         The shard; for each domain its items, each once, and the number of its rows.
     """
-    rows = tidy(pa.concat_tables([SHARDED.empty_table(), *parts]))
-    by_domain = [rows.filter(pc.equal(rows["domain"], domain)) for domain in range(n_domains)]
+    given = recipe.split.kind == "given"
+    rows = tidy(pa.concat_tables([SHARDED.empty_table(), *parts]), recipe.cleaning.repeats, given)
+    by_domain = [rows.filter(pc.equal(rows["domain"], domain)) for domain in range(len(recipe.domains))]
     return rows, ([merged(part["item"].chunks) for part in by_domain], [len(part) for part in by_domain])
 
 
@@ -179,29 +147,3 @@ def count_items(shard: Histories, core_items: np.ndarray, least: int) -> np.ndar
     """Count the interactions of each item with users who have enough; runs on a worker."""
     rows = core_rows(shard.users, shard.items, core_items, least)
     return np.bincount(shard.items[rows], minlength=len(core_items))
-
-
-def write_shard(
-    shard: Histories,
-    core_items: np.ndarray,
-    cleaning: Cleaning,
-    numbers: np.ndarray,
-    offsets: tuple[int, int],
-    path: str,
-) -> tuple[pa.Table, pa.Table]:
-    """Write the training interactions of one shard; runs on a worker.
-
-    Args:
-        shard: The shard.
-        core_items: (I,) bool, items of the k-core.
-        cleaning: The recipe's cleaning.
-        numbers: (I,) int64, the number of each item.
-        offsets: Users and training interactions in the shards before.
-        path: File to write.
-
-    Returns:
-        Validation and test interactions.
-    """
-    train, validation, test = split_tables(shard, core_items, cleaning, numbers, *offsets)
-    layout.write_table(Path(path), train, layout.TRAIN)
-    return validation, test

@@ -15,7 +15,7 @@ from raymm import artefacts, config
 from raymm.artefacts import Manifest
 from raymm.data import layout
 from raymm.data.overlap import draw_known, true_pairs
-from raymm.data.prepared import DomainFacts
+from raymm.data.prepared import DomainFacts, SplitFacts
 from raymm.data.recipe import Recipe, read_recipe
 from raymm.data.rows import Fate
 from raymm.data.storage import hash_source
@@ -24,7 +24,7 @@ from raymm.errors import ArtefactError, DataError
 from raymm.launch.catalogue import Catalogue, build_catalogue
 from raymm.launch.feature_sources import FeatureSources, find_feature_sources
 from raymm.launch.features import write_features
-from raymm.launch.histories import Cleaned, clean_domain, shard_by_user, write_domain
+from raymm.launch.histories import Cleaned, clean_domain, shard_by_user
 from raymm.launch.session import connect, plain_errors
 from raymm.launch.sources import (
     INTERACTIONS,
@@ -37,6 +37,7 @@ from raymm.launch.sources import (
     summarise_files,
     tally,
 )
+from raymm.launch.splits import Written, plan_split, write_domain
 
 PIECE_BYTES = 16 * 2**20
 SHARD_ROWS = 250_000
@@ -87,6 +88,7 @@ def prepare(
         found = read_summary(earlier.facts["summary"])
         return dataclasses.replace(found, folder=str(output), seconds=time.monotonic() - began, reused=True)
     with artefacts.writing(output, layout.KIND, layout.SCHEMA, inputs, settings, replace) as (draft, facts):
+        facts["split"] = _split_facts(recipe)
         progress("connect", 0, 1)
         connect(address)
         progress("connect", 1, 1)
@@ -110,10 +112,12 @@ def _run(
 
     taken = counts[:, :n_domains, Fate.TAKEN].sum(axis=0)
     _check_taken(recipe, interactions, taken)
-    shards = shard_by_user(blocks, recipe.domains, max(1, -(-int(taken.sum()) // shard_rows)), progress)
+    shards = shard_by_user(blocks, recipe, max(1, -(-int(taken.sum()) // shard_rows)), progress)
     del blocks  # the cluster may forget them now
     cleaned = [clean_domain(shards, recipe, domain, progress) for domain in range(n_domains)]
-    held_out = [write_domain(folder, recipe, domain, cleaned[domain], progress) for domain in range(n_domains)]
+    rules = plan_split(recipe, cleaned)
+    parts = zip(recipe.domains, cleaned, rules, strict=True)
+    written = [write_domain(folder, *part, progress) for part in parts]
     catalogues = [build_catalogue(item_blocks, recipe, domain, cleaned[domain].item_ids) for domain in range(n_domains)]
     for catalogue in catalogues:
         _write_items(folder, catalogue)
@@ -129,7 +133,7 @@ def _run(
         summarise_files(items, item_counts),
         tuple(
             _summarise(recipe.domains[number], int(taken[number]), shards.n_rows[number], *parts)
-            for number, parts in enumerate(zip(cleaned, held_out, catalogues, missing, strict=True))
+            for number, parts in enumerate(zip(cleaned, written, catalogues, missing, strict=True))
         ),
         n_true,
         n_shared,
@@ -173,7 +177,9 @@ def _write_pairs(folder: Path, recipe: Recipe, cleaned: list[Cleaned]) -> tuple[
     if len(cleaned) == 2:
         first, second = (domain.user_ids for domain in cleaned)
         pairs = true_pairs(first, second)
-        known = draw_known(pairs, first, recipe.overlap.shared_ratio, recipe.overlap.seed)
+        ratio = recipe.overlap.shared_ratio
+        default = 1.0 if recipe.split.kind == "cold_start" else 0.5  # who is cold must be known elsewhere
+        known = draw_known(pairs, first, default if ratio is None else ratio, recipe.overlap.seed)
     for path, drawn in ((layout.true_pairs_file(folder), pairs), (layout.shared_file(folder), known)):
         layout.write_table(path, pa.table({"first": drawn[:, 0], "second": drawn[:, 1]}), layout.PAIRS)
     return len(pairs), len(known)
@@ -184,7 +190,7 @@ def _summarise(
     taken: int,
     n_rows: int,
     cleaned: Cleaned,
-    held_out: tuple[int, int],
+    written: Written,
     catalogue: Catalogue,
     missing: dict[str, int],
 ) -> DomainSummary:
@@ -199,12 +205,16 @@ def _summarise(
         core_passes=cleaned.passes,
         users=len(cleaned.user_ids),
         items=len(cleaned.item_ids),
-        train=sum(shard.n_train for shard in cleaned.kept),
-        validation=held_out[0],
-        test=held_out[1],
+        train=written.train,
+        validation=written.validation,
+        test=written.test,
         items_without_row=catalogue.n_without_row,
         repeated_item_rows=catalogue.n_repeated,
         missing=missing,
+        new_users=written.new_users,
+        new_items=written.new_items,
+        left_out=written.left_out,
+        train_after_test=written.train_after_test,
     )
 
 
@@ -216,11 +226,20 @@ def _facts(recipe: Recipe, summary: DomainSummary, cleaned: Cleaned) -> dict[str
             n_users=summary.users,
             n_items=summary.items,
             n_train=summary.train,
+            n_validation=summary.validation,
+            n_test=summary.test,
             has_ratings=not any(shard.unrated for shard in cleaned.kept),
             has_times=not any(shard.untimed for shard in cleaned.kept),
             modalities=tuple(modality.name for modality in recipe.features),
         )
     )
+
+
+def _split_facts(recipe: Recipe) -> dict[str, Any]:
+    """Say how the set was split: the fields of `SplitFacts`."""
+    split = recipe.split
+    target = (split.target or recipe.domains[-1]) if split.kind == "cold_start" else None
+    return dataclasses.asdict(SplitFacts(split.kind, target, split.positive_rating))
 
 
 def _fingerprints(recipe: Recipe, interactions: Files, items: Files) -> dict[str, str]:

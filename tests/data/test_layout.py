@@ -23,7 +23,8 @@ def test_files_of_a_prepared_folder_all_have_a_place(prepared_sample: Path) -> N
 
 
 def test_tables_are_written_in_the_order_and_types_of_their_schema(tmp_path: Path) -> None:
-    table = pa.table({"item": pa.array([1], type=pa.int32()), "more": ["x"], "user": pa.array([2], type=pa.int8())})
+    ids = {"item": pa.array([1], type=pa.int32()), "more": ["x"], "user": pa.array([2], type=pa.int8())}
+    table = pa.table({**ids, "time": [None], "rating": [4]})
     path = tmp_path / "deep" / "table.parquet"
     layout.write_table(path, table, layout.HELD_OUT)
     assert pq.read_schema(path).equals(layout.HELD_OUT)

@@ -46,7 +46,7 @@ def write_prepared(folder: Path, seed: int = 0) -> PreparedSet:
                 "row": np.arange(3 * users),
             }
             layout.write_table(layout.train_file(draft, domain, 0), pa.table(train), layout.TRAIN)
-            held = {"user": np.arange(users), "item": chosen[:, 3]}
+            held = {"user": np.arange(users), "item": chosen[:, 3], "rating": np.ones(users), "time": np.zeros(users)}
             layout.write_table(layout.validation_file(draft, domain), pa.table(held), layout.HELD_OUT)
             names = {"index": np.arange(users), "user_id": user_ids(domain)}
             layout.write_table(layout.users_file(draft, domain), pa.table(names), layout.USERS)
@@ -58,12 +58,14 @@ def write_prepared(folder: Path, seed: int = 0) -> PreparedSet:
                     "n_users": users,
                     "n_items": items,
                     "n_train": 3 * users,
+                    "n_validation": users,
+                    "n_test": 0,
                     "has_ratings": True,
                     "has_times": False,
                     "modalities": [],
                 }
             )
-        noted["domains"] = facts
+        noted.update(domains=facts, split={"kind": "leave_last_out", "target": None, "positive_rating": None})
     return open_prepared(folder)
 
 
