@@ -32,10 +32,10 @@ def preparation_table(summary: PreparedSummary) -> RenderableType:
 
 
 def _files(summary: PreparedSummary) -> Table:
-    table = _table("file", "rows", "set aside", "other domain", "low rating")
+    table = _table("file", "format", "rows", "set aside", "other domain", "low rating")
     for source in (*summary.interaction_files, *summary.item_files):
         counts = (source.rows, source.malformed, source.other_domain, source.low_rating)
-        table.add_row(Text(source.path), *(f"{count:,}" for count in counts))
+        table.add_row(Text(source.path), source.format, *(f"{count:,}" for count in counts))
     return table
 
 

@@ -90,7 +90,7 @@ def recognise(source: InteractionSource | ItemSource, kind: Kind, head: Head) ->
         if fitting:
             raise _doubt(head, kind, f"a file that could be {' or '.join(repr(one.name) for one in fitting)}")
     if head.lines and head.lines[0].startswith("{"):
-        return generic["jsonl" if _is_json(head.lines[0]) else "literals"]
+        return generic["literals" if _objects(head) and not any(map(_is_json, head.lines)) else "jsonl"]
     named = [one for one in generic.values() if one.container == "delimited" and _is_named(one, head)]
     if named:
         return named[0]

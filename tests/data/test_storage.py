@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import uuid
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from raymm.data.storage import check_url, file_name, hash_source, locate, open_file, size_of, source_path
+from raymm.errors import ConfigError, DataError
+
+DATA = b"user\titem\nu\ti\n"
+
+
+@pytest.fixture
+def remote() -> str:
+    url = f"memory://{uuid.uuid4().hex}/deep/rows.tsv"
+    with fsspec.open(url, "wb") as stream:
+        stream.write(DATA)
+    return url
+
+
+def test_object_of_a_store_is_read_like_a_file(tmp_path: Path, remote: str) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_bytes(DATA)
+    for location in (locate(tmp_path / "r.toml", "rows.tsv"), locate(tmp_path / "r.toml", remote), path.as_uri()):
+        with open_file(location) as stream:
+            assert stream.read() == DATA
+        with open_file(location) as stream:
+            stream.seek(5)
+            assert stream.readline() == b"item\n"
+        assert size_of(location) == len(DATA)
+        assert file_name(location) == "rows.tsv"
+        assert hash_source(location) == hashlib.sha256(DATA).hexdigest()
+
+
+def test_missing_object_and_folder_are_told_apart(tmp_path: Path, remote: str) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        locate(tmp_path / "r.toml", remote + ".gone")
+    with pytest.raises(DataError, match="a folder"):
+        locate(tmp_path / "r.toml", remote.rpartition("/")[0])
+    with pytest.raises(DataError, match="no such file"):
+        source_path(tmp_path / "recipe.toml", "rows.tsv")
+    (tmp_path / "rows.tsv").mkdir()
+    with pytest.raises(DataError, match="a folder"):
+        source_path(tmp_path / "recipe.toml", "rows.tsv")
+
+
+@pytest.mark.parametrize(("scheme", "library", "extra"), [("s3", "s3fs", "s3"), ("gs", "gcsfs", "gcs")])
+def test_store_whose_library_is_missing_says_what_to_install(scheme: str, library: str, extra: str) -> None:
+    if importlib.util.find_spec(library):
+        pytest.skip(f"{library} is installed")
+    with pytest.raises(DataError, match=rf"pip install 'raymm\[{extra}\]'"):
+        locate(Path("recipe.toml"), f"{scheme}://bucket/rows.tsv")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hidden@b/x",
+        "s3://hidden@b/x",
+        "gs://b/x?X-Goog-Signature=hidden",
+        "zip://x::s3://b/hidden.zip",
+        "c3p://hidden",
+    ],
+)
+def test_url_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(ConfigError, match="path: found a URL") as caught:
+        check_url(url)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["rows.tsv", "/abs/a@b?c.tsv", "s3://bucket/a@b/rows.tsv", "hdfs://host:9000/x"])
+def test_plain_addresses_pass(path: str) -> None:
+    check_url(path)
+
+
+def test_relative_path_stays_in_the_folder_of_the_recipe(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    (folder / "deep").mkdir(parents=True)
+    (tmp_path / "secret.tsv").write_text("x")
+    (folder / "deep" / "rows.tsv").write_text("x")
+    (folder / "link.tsv").symlink_to(tmp_path / "secret.tsv")
+    (folder / "inner.tsv").symlink_to(folder / "deep" / "rows.tsv")
+    here = folder / "recipe.toml"
+    assert source_path(here, "deep/../deep/rows.tsv") == folder / "deep" / "rows.tsv"
+    assert source_path(here, "inner.tsv") == folder / "deep" / "rows.tsv"
+    assert source_path(here, str(tmp_path / "secret.tsv")) == tmp_path / "secret.tsv"
+    for outside in ("../secret.tsv", "link.tsv", "deep/../../secret.tsv"):
+        with pytest.raises(DataError, match="a file within"):
+            source_path(here, outside)
