@@ -7,7 +7,7 @@ from pathlib import Path
 
 import raymm
 from raymm import config
-from raymm.cli import describe
+from raymm.cli import describe, tune
 from raymm.experiment import describe_experiment
 from raymm.models.registry import MODELS
 from raymm.transport.population import PopulationConfig
@@ -18,6 +18,7 @@ examples:
   raymm describe prepared/arts_office
   raymm train sieoug --data prepared/arts_office --name first
   raymm train sieoug --data prepared/arts_office --preset paper --set train.loop.epochs=50
+  raymm tune sieoug lightgcn ease --data prepared/arts_office --name first --trials 20
   raymm evaluate runs/first
   raymm register runs/first --name raymm-sieoug --alias champion
   raymm match --source A.parquet --target B.parquet --anchors pairs.parquet --output matchings/first
@@ -57,6 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     _prepare(_verb(verbs, "prepare", "read, clean and split raw data, and compute features"))
     describe.add_arguments(_verb(verbs, "describe", "show what a prepared set holds, as a table and a page"))
     _train(_verb(verbs, "train", "train a model on a prepared set"))
+    _tune(_verb(verbs, "tune", "search the settings of one model or of several, and compare them"))
     _evaluate(_verb(verbs, "evaluate", "rank the test set with a run, beside popularity, and write a report"))
     _register(_verb(verbs, "register", "put an evaluated run into the MLflow model registry"))
     _pipeline(_verb(verbs, "pipeline", "prepare, train, evaluate and register in one go"))
@@ -91,6 +93,12 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared folder")
     parser.add_argument("--name", help="name of the run; an interrupted run of this name goes on (default: by time)")
     _experiment(parser)
+    _tracking(parser)
+    _ray(parser)
+
+
+def _tune(parser: argparse.ArgumentParser) -> None:
+    tune.add_arguments(parser)
     _tracking(parser)
     _ray(parser)
 

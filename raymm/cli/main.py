@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from raymm import config
-from raymm.cli import describe
+from raymm.cli import describe, tune
 from raymm.cli.arguments import make_parser, settings_table
 from raymm.cli.display import Display
 from raymm.errors import ConfigError, RaymmError
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Ray's node warns of more processes than cores, which is how Ray Train works on a small machine.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker processes have been started on node")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # Ray Tune's own tables and log files of trials, beside which raymm has its own.
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     display, problems = Display(Console()), Display(Console(stderr=True))
     try:
         _VERBS[chosen.verb](chosen, display)
@@ -85,6 +88,10 @@ def _train(chosen: Namespace, display: Display) -> None:
     if run is not None and run.problem is not None:
         display.warn(f"MLflow was not reached: {run.problem.found}; {run.problem.remedy}")
     display.console.print(f"run: {written.folder}\nnext: {_program()} evaluate {written.folder}", highlight=False)
+
+
+def _tune(chosen: Namespace, display: Display) -> None:
+    tune.run(chosen, display, _tracking_of(chosen), _address_of(chosen))
 
 
 def _evaluate(chosen: Namespace, display: Display) -> None:
@@ -229,6 +236,7 @@ _VERBS = {
     "prepare": _prepare,
     "describe": describe.run,
     "train": _train,
+    "tune": _tune,
     "evaluate": _evaluate,
     "register": _register,
     "pipeline": _pipeline,

@@ -76,7 +76,7 @@ class OnRay:
 
 def start_errands() -> Any:
     """Start the actor; it takes no CPU."""
-    return ray.remote(Errands).options(num_cpus=0).remote()
+    return ray.remote(Errands).options(num_cpus=0, scheduling_strategy="DEFAULT").remote()
 
 
 @ray.remote(num_cpus=1)

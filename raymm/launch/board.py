@@ -35,4 +35,4 @@ class Board:
 
 def start_board() -> Any:
     """Start a board as an actor that takes no CPU."""
-    return ray.remote(Board).options(num_cpus=0).remote()
+    return ray.remote(Board).options(num_cpus=0, scheduling_strategy="DEFAULT").remote()
