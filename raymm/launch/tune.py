@@ -1,0 +1,321 @@
+"""Trials on Ray Tune: as many at once as the cluster carries, stopped early by a scheduler, followed event by event."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import ray
+from ray import tune
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    HyperBandScheduler,
+    PopulationBasedTraining,
+)
+
+from raymm.config import check, setting
+from raymm.errors import ClusterError, ConfigError, RaymmError
+from raymm.experiment import ScaleConfig
+from raymm.launch.search import METRIC, MODE, Past, Trials
+from raymm.launch.space import Space
+
+STEP = "epoch"
+_SPARE_CPUS = 1  # reads data, builds graphs and does the work beside the training, for all trials in turn
+
+Report = Callable[[Mapping[str, Any]], None]
+Work = Callable[[str, Mapping[str, Any], Report], None]
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Which trials are stopped early, and when."""
+
+    scheduler: Literal["asha", "fifo", "hyperband", "pbt"] = setting(
+        "asha", "asha stops the worse ones early, hyperband in rounds, pbt copies the better ones, fifo stops none"
+    )
+    grace_epochs: int = setting(10, "epochs that every trial may run; for pbt the epochs between two copies", ge=1)
+    reduction: int = setting(3, "one of so many trials goes on at each rung", ge=2)
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """Something that happened to a trial.
+
+    Attributes:
+        name: Name of the trial.
+        kind: `started`, `reported`, `finished` (it ran to its end), `stopped` (by the scheduler or the time budget) or
+            `failed`.
+        values: What it tries.
+        result: What it reported last: `value`, `epoch`, `finished`, `records`; empty before that.
+        reason: Why it failed.
+    """
+
+    name: str
+    kind: Literal["started", "reported", "finished", "stopped", "failed"]
+    values: Mapping[str, Any]
+    result: Mapping[str, Any]
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """Trials that run together.
+
+    Attributes:
+        work: Does one trial, in a process of its own: called with its name, its values and a function that takes
+            reports. A function of a module of raymm, or `functools.partial` of one.
+        folder: Folder of Ray Tune's own files, on storage that all nodes share.
+        trials: Where the trials come from.
+        scheduler: From `make_scheduler`.
+        concurrent: Trials at the same time, from `concurrency`.
+        seconds: After which no trial goes on; None for no limit.
+    """
+
+    work: Work
+    folder: Path
+    trials: Trials
+    scheduler: Any
+    concurrent: int
+    seconds: float | None = None
+
+
+def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
+    """Run trials on the Ray cluster that this process is connected to, until there are no more.
+
+    A trial's own process asks for no CPU: what it starts does. An exception of a trial ends that trial alone; one of
+    `on_event` ends them all.
+
+    Args:
+        plan: What to run.
+        on_event: Called in this thread with each event, in order for each trial.
+
+    Raises:
+        KeyboardInterrupt: Somebody interrupted; all trials were stopped.
+    """
+    reasons = plan.folder.absolute() / "reasons"
+    reasons.mkdir(parents=True, exist_ok=True)
+    listener = _Listener(plan.trials, on_event, reasons)
+    trainable = tune.with_parameters(_trainable, work=plan.work, reasons=reasons)
+    tuner = tune.Tuner(
+        tune.with_resources(
+            trainable, tune.PlacementGroupFactory([{"memory": 1.0}])
+        ),  # bytes: some resource it must be
+        tune_config=tune.TuneConfig(
+            search_alg=plan.trials,
+            scheduler=plan.scheduler,
+            num_samples=-1,
+            max_concurrent_trials=plan.concurrent,
+            time_budget_s=plan.seconds,
+            reuse_actors=True,  # the next trial finds everything imported
+        ),
+        run_config=tune.RunConfig(
+            name=f"session-{time.time_ns():x}",
+            storage_path=str(plan.folder.absolute()),
+            callbacks=[listener],
+            verbose=0,
+        ),
+    )
+    log = logging.getLogger("ray.tune")
+    level = log.level
+    try:
+        log.setLevel(logging.CRITICAL)  # it shows the traceback of every trial that fails
+        tuner.fit()
+    except Exception as error:
+        if listener.problem is not None:  # of which Ray Tune makes a text
+            raise listener.problem from error
+        raise
+    finally:
+        log.setLevel(level)
+    if listener.running and plan.seconds is None:
+        raise KeyboardInterrupt
+
+
+def make_scheduler(schedule: ScheduleConfig, epochs: int, space: Space, past: Sequence[Past]) -> Any:
+    """Make Ray Tune's scheduler.
+
+    Args:
+        schedule: Which, and how patient.
+        epochs: Most epochs of a trial.
+        space: What is searched; pbt changes the ranges among it, never choices, which may be of shape.
+        past: Trials that ended; asha compares later ones with them, as if it had seen them.
+
+    Raises:
+        ConfigError: pbt has no range to change.
+    """
+    if schedule.scheduler == "fifo":
+        return FIFOScheduler()
+    grace = min(schedule.grace_epochs, epochs)
+    if schedule.scheduler == "hyperband":
+        return HyperBandScheduler(
+            time_attr=STEP,
+            metric=METRIC,
+            mode=MODE,
+            max_t=epochs,
+            reduction_factor=schedule.reduction,
+            stop_last_trials=False,
+        )
+    if schedule.scheduler == "pbt":
+        ranges = {name: dimension.domain() for name, dimension in space.items() if dimension.kind != "choice"}
+        if not ranges:
+            raise ConfigError("choices alone", "at least one range", "search space", "choose another --scheduler")
+        return PopulationBasedTraining(
+            time_attr=STEP,
+            metric=METRIC,
+            mode=MODE,
+            perturbation_interval=grace,
+            hyperparam_mutations={"values": ranges},
+        )
+    scheduler = AsyncHyperBandScheduler(
+        time_attr=STEP,
+        metric=METRIC,
+        mode=MODE,
+        max_t=epochs,
+        grace_period=grace,
+        reduction_factor=schedule.reduction,
+        stop_last_trials=False,  # a trial in its last epoch still has to write its run folder
+    )
+    nobody: Any = None
+    for one in past:
+        stand_in: Any = SimpleNamespace(trial_id=one.trial.name)
+        scheduler.on_trial_add(nobody, stand_in)
+        for epoch, value in one.curve:
+            scheduler.on_trial_result(nobody, stand_in, {STEP: epoch, METRIC: value})
+    return scheduler
+
+
+def concurrency(scale: ScaleConfig, asked: int) -> int:
+    """Say how many trials may run at the same time.
+
+    Each trial's workers take their CPUs for as long as it runs; one CPU stays free, on which the short tasks of all
+    trials take turns. So no trial can hold what another one needs to go on.
+
+    Args:
+        scale: Of one trial, with `cpus_per_worker` above 0.
+        asked: How many are wanted; 0 for as many as there is room for.
+
+    Raises:
+        ClusterError: There is no room for so many, or for one.
+    """
+    have, need = ray.cluster_resources(), {"CPU": scale.workers * scale.cpus_per_worker}
+    if scale.device == "cuda":
+        need["GPU"] = float(scale.workers)
+    spare = {"CPU": _SPARE_CPUS}
+    fit = min(int((have.get(name, 0) - spare.get(name, 0)) / amount + 1e-9) for name, amount in need.items())
+    if fit < max(1, asked):
+        words = ", ".join(f"{amount:g} {name}" for name, amount in need.items())
+        raise ClusterError(
+            ", ".join(f"{have.get(name, 0):g} {name}" for name in need),
+            f"{words} for each of {max(1, asked)} trials at once, and {_SPARE_CPUS} CPU for all",
+            f"{scale.workers} workers a trial",
+            "lower --concurrent, --workers or scale.cpus_per_worker, or add nodes",
+        )
+    return asked or fit
+
+
+def cpus_wanted(scale: ScaleConfig, asked: int) -> int:
+    """Return how many CPUs a local cluster must promise for `asked` trials at once; 0 counts as one."""
+    return int(max(1, asked) * scale.workers * scale.cpus_per_worker + _SPARE_CPUS + 0.999)
+
+
+class _Listener(tune.Callback):  # type: ignore[misc]
+    """Turns what Ray Tune tells its callbacks into events."""
+
+    def __init__(self, trials: Trials, on_event: Callable[[Event], None], reasons: Path) -> None:
+        self._trials, self._on_event, self._reasons = trials, on_event, reasons
+        self.running: set[str] = set()
+        self.problem: Exception | None = None
+
+    def on_trial_start(
+        self,
+        iteration: int,  # noqa: ARG002 - Ray's signature
+        trials: list[Any],  # noqa: ARG002
+        trial: Any,
+        **_: Any,
+    ) -> None:
+        """See `ray.tune.Callback`."""
+        self.running.add(trial.trial_id)
+        self._tell(trial, "started", {})
+
+    def on_trial_result(
+        self,
+        iteration: int,  # noqa: ARG002 - Ray's signature
+        trials: list[Any],  # noqa: ARG002
+        trial: Any,
+        result: dict[str, Any],
+        **_: Any,
+    ) -> None:
+        """See `ray.tune.Callback`."""
+        self._tell(trial, "reported", result)
+
+    def on_trial_complete(
+        self,
+        iteration: int,  # noqa: ARG002 - Ray's signature
+        trials: list[Any],  # noqa: ARG002
+        trial: Any,
+        **_: Any,
+    ) -> None:
+        """See `ray.tune.Callback`."""
+        self.running.discard(trial.trial_id)
+        result = trial.last_result or {}
+        self._tell(trial, "finished" if result.get("finished") else "stopped", result)
+
+    def on_trial_error(
+        self,
+        iteration: int,  # noqa: ARG002 - Ray's signature
+        trials: list[Any],  # noqa: ARG002
+        trial: Any,
+        **_: Any,
+    ) -> None:
+        """See `ray.tune.Callback`."""
+        self.running.discard(trial.trial_id)
+        path = self._reasons / self._trials.trials[trial.trial_id].name
+        reason = path.read_text() if path.is_file() else _last_line(Path(trial.error_file or ""))
+        self._tell(trial, "failed", trial.last_result or {}, reason)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep nothing of it in Ray Tune's own files, which nobody restores from."""
+        return {}
+
+    def _tell(self, trial: Any, kind: Any, result: Mapping[str, Any], reason: str = "") -> None:
+        one = self._trials.trials[trial.trial_id]
+        kept = {name: result[name] for name in (METRIC, "best_epoch", STEP, "finished", "records") if name in result}
+        try:
+            self._on_event(Event(one.name, kind, one.values, kept, reason))
+        except Exception as error:
+            self.problem = error
+            raise
+
+
+def _trainable(config: dict[str, Any], work: Work, reasons: Path) -> None:
+    """Do one trial; why it failed is left in a file, as what Ray Tune tells of it is a traceback."""
+    path = reasons / config["trial"]
+    path.unlink(missing_ok=True)
+    try:
+        work(config["trial"], config["values"], lambda result: tune.report(dict(result)))
+    except Exception as error:
+        path.write_text(_reason(error))
+        raise
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, RaymmError):
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    expected = f"; expected {error.expected}" if error.expected else ""
+    where = f" ({error.where})" if error.where else ""
+    return f"{type(error).__name__}: {error.found}{expected}{where}".replace("\n", "; ")
+
+
+def _last_line(path: Path) -> str:
+    """Return what Ray Tune wrote last of an error: of a process that died there is nothing else."""
+    lines = [line.strip() for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
+    return lines[-1] if lines else "the trial's process died; look at Ray's logs"
