@@ -13,6 +13,8 @@ from scipy import sparse
 
 from raymm.errors import DataError
 
+_COLUMNS_AT_ONCE = 64  # columns that are propagated together: a table of them fits the processor's cache
+
 
 class Operator(Protocol):
     """A linear map over nodes that treats each column of what it is applied to on its own."""
@@ -102,12 +104,26 @@ class SparseOperator:
         Raises:
             DataError: x does not fit, or is of a wider precision than the matrix.
         """
+        self._check_fit(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return cast(torch.Tensor, _Product.apply(x.to(self.matrix.dtype), self))  # type: ignore[no-untyped-call]
+
+    def apply_mean(self, x: torch.Tensor, layers: int) -> torch.Tensor:
+        """Average x (N, D) and its products with the matrix's powers 1 to `layers`; see `mean_propagation`.
+
+        Raises:
+            DataError: x does not fit, or is of a wider precision than the matrix.
+        """
+        self._check_fit(x)
+        with torch.autocast(x.device.type, enabled=False):
+            mean = _MeanOfPowers.apply(x.to(self.matrix.dtype), self, layers)  # type: ignore[no-untyped-call]
+        return cast(torch.Tensor, mean)
+
+    def _check_fit(self, x: torch.Tensor) -> None:
         if x.ndim != 2 or x.shape[0] != self.shape[1]:
             raise DataError(f"a table of shape {tuple(x.shape)}", f"({self.shape[1]}, any)", "sparse product")
         if not x.is_floating_point() or x.dtype.itemsize > self.matrix.dtype.itemsize:
             raise DataError(f"a table of {x.dtype}", f"{self.matrix.dtype} or narrower", "sparse product")
-        with torch.autocast(x.device.type, enabled=False):
-            return cast(torch.Tensor, _Product.apply(x.to(self.matrix.dtype), self))  # type: ignore[no-untyped-call]
 
     def __matmul__(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply with x; see `apply`."""
@@ -185,6 +201,9 @@ def mean_propagation(operator: Operator, x: torch.Tensor, layers: int) -> torch.
 
     Source: LightGCN (arXiv 2002.02126), eqs. 4 and 8, with equal layer weights 1 / (layers + 1).
 
+    With a sparse operator it is taken as `(x + A (x + A (x + ...))) / (layers + 1)`, where each product adds to a copy
+    of x in place, a few columns at a time, which fit the processor's cache; and back likewise with the transpose.
+
     Args:
         operator: (N, N).
         x: (N, D).
@@ -194,6 +213,8 @@ def mean_propagation(operator: Operator, x: torch.Tensor, layers: int) -> torch.
         (N, D). Columns do not mix: a slice of the columns propagates to the same slice of the result.
     """
     _check_layers(layers)
+    if isinstance(operator, SparseOperator):
+        return operator.apply_mean(x, layers)
     current, total = x, x
     for _ in range(layers):
         current = operator @ current
@@ -236,6 +257,29 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         return ctx.operator.T.apply(gradients[0]), None
+
+
+class _MeanOfPowers(torch.autograd.Function):
+    """`mean over l = 0..layers of matrix^l x`, whose gradient is the same mean of the transpose's powers."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, operator: SparseOperator, layers: int) -> torch.Tensor:
+        ctx.operator, ctx.layers = operator, layers
+        result = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for start in range(0, x.shape[1], _COLUMNS_AT_ONCE):
+            columns = slice(start, start + _COLUMNS_AT_ONCE)
+            table = x[:, columns].contiguous()
+            current = table
+            for _ in range(layers):
+                total = table.clone()
+                torch.addmm(total, operator.matrix, current, out=total)
+                current = total
+            torch.div(current, layers + 1, out=result[:, columns])
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return ctx.operator.T.apply_mean(gradients[0], ctx.layers), None, None
 
 
 def _check_layers(layers: int) -> None:

@@ -11,6 +11,7 @@ from raymm.contracts import Triples
 from raymm.parallel.collectives import gather_rows
 from raymm.parallel.grid import Grid
 
+_LEAST_BOUNDED = 0.025  # exp(-2 / t) of a lower temperature leaves single precision
 _ROWS_AT_ONCE = 256  # rows of similarities held at a time, which stay in the processor's cache
 
 
@@ -79,7 +80,11 @@ class _InBatchInfoNce(torch.autograd.Function):
         ctx: Any, anchors: torch.Tensor, others: torch.Tensor, counts: torch.Tensor, temperature: float, start: int
     ) -> torch.Tensor:
         scaled = anchors / temperature
-        log_counts = counts.log()
+        # Cosines lie between -1 and 1, so that the largest logit is known to be 1 / t at most and needs no search,
+        # unless t is so small that the others would vanish against it.
+        bounded = temperature > _LEAST_BOUNDED
+        shift = 1 / temperature if bounded else 0.0
+        log_counts = counts.log() - shift
         weights = counts[start : start + len(anchors)] / counts.sum()
         partners = others[start : start + len(anchors)]
         anchor_gradient = torch.empty_like(anchors)
@@ -87,13 +92,13 @@ class _InBatchInfoNce(torch.autograd.Function):
         loss = -(weights * (scaled * partners).sum(1)).sum(dtype=torch.float64)
         for first in range(0, len(anchors), _ROWS_AT_ONCE):
             rows = slice(first, first + _ROWS_AT_ONCE)
-            chances = torch.addmm(log_counts, scaled[rows], others.T)
-            largest = chances.amax(1, keepdim=True)
-            sums = chances.sub_(largest).exp_().sum(1, keepdim=True)
+            powers = torch.addmm(log_counts, scaled[rows], others.T)
+            largest = shift if bounded else powers.amax(1, keepdim=True)
+            sums = (powers if bounded else powers.sub_(largest)).exp_().sum(1, keepdim=True)
             loss += (weights[rows] * (sums.log() + largest)[:, 0]).sum(dtype=torch.float64)
-            chances.mul_(weights[rows, None] / sums)
-            torch.mm(chances, others, out=anchor_gradient[rows])
-            other_gradient.addmm_(chances.T, scaled[rows])
+            shares = weights[rows, None] / sums  # applied to the thin side of each product
+            torch.mm(powers, others, out=anchor_gradient[rows]).mul_(shares)
+            other_gradient.addmm_(powers.T, scaled[rows] * shares)
         anchor_gradient.addcmul_(partners, weights[:, None], value=-1).div_(temperature)
         other_gradient[start : start + len(anchors)].addcmul_(scaled, weights[:, None], value=-1)
         ctx.save_for_backward(anchor_gradient, other_gradient)

@@ -211,3 +211,18 @@ def test_a_cuda_device_agrees_with_the_cpu() -> None:
     result.pow(2).sum().backward()
     expected.pow(2).sum().backward()
     torch.testing.assert_close(moved.grad.cpu(), x.grad)
+
+
+@pytest.mark.parametrize("columns", [1, 64, 65, 130])
+def test_a_mean_of_any_number_of_columns_equals_the_sum_of_products(columns: int) -> None:
+    dense = torch.rand(12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    dense *= dense > 0.6  # not symmetric
+    operator = SparseOperator.from_scipy(sparse.csr_array(dense.numpy()), dtype=torch.float64)
+    x = _table(12, 2 * columns, torch.float64)[:, ::2].requires_grad_()  # columns that do not lie side by side
+    found = mean_propagation(operator, x, 3)
+    powers = [torch.linalg.matrix_power(dense, layer) for layer in range(4)]
+    expected = torch.stack(powers).mean(0)
+    torch.testing.assert_close(found, expected @ x.detach())
+    slopes = _table(12, columns, torch.float64, seed=1)
+    (gradient,) = torch.autograd.grad(found, x, slopes)
+    torch.testing.assert_close(gradient, expected.T @ slopes)
