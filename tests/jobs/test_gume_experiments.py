@@ -21,3 +21,18 @@ def test_the_experiments_differ() -> None:
     assert len(FILES) >= 7
     plain = [str(build_experiment(read_toml(path), str(path)).plain()) for path in FILES]
     assert len(set(plain)) == len(plain)
+
+
+def test_parity_turns_every_switch() -> None:
+    parity = [path for path in FILES if "parity" in path.stem]
+    assert len(parity) >= 3
+    for path in parity:
+        experiment = build_experiment(read_toml(path), str(path))
+        settings, train = experiment.settings, experiment.train
+        assert not settings.graph.symmetric_links
+        assert settings.train_features
+        assert settings.regulariser_rows == train.batch_size == 2048
+        assert settings.alignment.internal == "scalar"
+        assert (train.loop.selection, train.loop.selection_decimals, train.loop.patience) == ("recall@20", 4, 21)
+        assert (train.test_hides, train.negatives.draw) == ("training", "seen")
+        assert train.optimizer.learning_rate * train.optimizer.factor(51) == pytest.approx(0.96e-3)
