@@ -152,6 +152,8 @@ class _Sheet:
         if not column:
             return np.full(len(self._fields), "", dtype=object)
         values = self._fields.columns[column]
+        if self._fields.plain:
+            return values
         if not all(type(value) is str for value in values):
             values = objects([value if type(value) is str else str(value) for value in values])
         try:
@@ -162,13 +164,12 @@ class _Sheet:
 
     def ids(self, column: str, what: str) -> np.ndarray:
         """Return the (n,) strings of a column of ids; refuse what is empty or no text."""
-        values = self._fields.columns[column]
-        fractions = [type(value) is float for value in values]
-        self.refuse(np.array(fractions, dtype=bool), f"{what} id is a fraction: text or whole numbers are expected")
         values = self.texts(column)
+        if not self._fields.plain:
+            fractions = [type(value) is float for value in self._fields.columns[column]]
+            self.refuse(np.array(fractions, dtype=bool), f"{what} id is a fraction: text or whole numbers are expected")
+            self.refuse(np.array(["\0" in value for value in values], dtype=bool), f"{what} id with a NUL character")
         self.refuse(values == "", f"no {what} id")
-        if "\0" in "".join(values):
-            self.refuse(np.array(["\0" in value for value in values]), f"{what} id with a NUL character")
         return values
 
     def numbers(self, column: str, what: str) -> tuple[np.ndarray, np.ndarray]:

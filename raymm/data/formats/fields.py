@@ -21,12 +21,14 @@ class Fields:
         lines: (n,) int64, place of each row within its piece, from 0.
         reasons: Place in the columns to what is wrong with a row; its fields are empty.
         show: Place in the columns to the row as it stands in the file.
+        plain: All values are strings that were cut from decoded lines: nothing else needs to be looked for.
     """
 
     columns: Mapping[str, np.ndarray]
     lines: np.ndarray
     reasons: Mapping[int, str]
     show: Callable[[int], str]
+    plain: bool = False
 
     def __len__(self) -> int:
         return len(self.lines)

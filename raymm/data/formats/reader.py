@@ -70,7 +70,7 @@ def cut(lines: Lines, reading: Reading, header: bool) -> Fields:
     by_name = dict(zip(names, columns, strict=True))
     if reading.flags:
         by_name[FLAGS_COLUMN] = _named_flags(by_name, reading.flags)
-    return Fields(by_name, places, reasons, texts.__getitem__)
+    return Fields(by_name, places, reasons, texts.__getitem__, reading.container == "delimited")
 
 
 def _named_flags(columns: dict[str, np.ndarray], flags: tuple[str, ...]) -> np.ndarray:
