@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 KIND = "prepared"
-SCHEMA = 2
+SCHEMA = 3
 
 USERS = pa.schema([("index", pa.int64()), ("user_id", pa.string())])
 ITEMS = pa.schema([("index", pa.int64()), ("item_id", pa.string()), ("title", pa.string())])
@@ -45,6 +45,16 @@ def train_folder(folder: Path, domain: str) -> Path:
 def train_file(folder: Path, domain: str, shard: int) -> Path:
     """Return one shard of training interactions; shards in order of their number are in canonical order."""
     return train_folder(folder, domain) / f"part-{shard:05d}.parquet"
+
+
+def graph_file(folder: Path, domain: str, array: str) -> Path:
+    """Return the file of one array of the training matrix: starts, items, ones, ratings or times."""
+    return folder / "domains" / domain / "graph" / f"{array}.npy"
+
+
+def graph_part(folder: Path, domain: str, shard: int) -> Path:
+    """Return the folder of one shard's share of these arrays, which goes when they are joined."""
+    return folder / "domains" / domain / "graph" / f"part-{shard:05d}"
 
 
 def validation_file(folder: Path, domain: str) -> Path:

@@ -9,12 +9,12 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy import sparse
 
 from raymm import artefacts
 from raymm.artefacts import Manifest
 from raymm.contracts import Domain, Feature, Holdout, RatingHoldout, TrainData
 from raymm.data import layout
+from raymm.data.graph_files import GraphLayout, open_graph
 from raymm.data.holdout import Pairs, build_holdout, build_rating_holdout, positive_pairs
 from raymm.data.overlap import shuffled
 from raymm.errors import ArtefactError, DataError
@@ -94,7 +94,7 @@ class PreparedSet:
         return replace(self, domains=(self.facts(domain),))
 
     def train_data(self, known_pairs: KnownPairs = "drawn") -> TrainData:
-        """Read all that training may see; features stay on disk and are mapped into memory, read-only.
+        """Open all that training may see; matrices and features stay on disk and are mapped into memory, read-only.
 
         Args:
             known_pairs: Which users of two domains are known to be one person. `drawn`: the recipe's draw, the honest
@@ -106,7 +106,7 @@ class PreparedSet:
 
         Raises:
             DataError: There is no such choice.
-            ArtefactError: A feature file is missing.
+            ArtefactError: A file is missing or damaged.
         """
         if known_pairs not in get_args(KnownPairs):
             raise DataError(
@@ -200,22 +200,10 @@ class PreparedSet:
         return pq.read_table(layout.validation_file(self.folder, domain))
 
     def _domain(self, facts: DomainFacts) -> Domain:
-        columns = ["user", "item"] + ["rating"] * facts.has_ratings + ["time"] * facts.has_times
-        table = pq.read_table(layout.train_folder(self.folder, facts.name), columns=columns)
-        users, items = table["user"].to_numpy(), table["item"].to_numpy()
-        order = np.lexsort((items, users))  # rows come by user and time, CSR wants them by user and item
-        starts = np.zeros(facts.n_users + 1, dtype=np.int64)
-        np.cumsum(np.bincount(users, minlength=facts.n_users), out=starts[1:])
-        matrix = sparse.csr_array(
-            (np.ones(len(users), dtype=np.float32), items[order], starts), shape=(facts.n_users, facts.n_items)
-        )
-        return Domain(
-            facts.name,
-            matrix,
-            {modality: self._feature(facts.name, modality) for modality in facts.modalities},
-            table["rating"].to_numpy()[order] if facts.has_ratings else None,
-            table["time"].to_numpy()[order] if facts.has_times else None,
-        )
+        shape = GraphLayout(facts.n_users, facts.n_items, facts.n_train, facts.has_ratings, facts.has_times)
+        matrix, ratings, times = open_graph(self.folder, facts.name, shape)
+        features = {modality: self._feature(facts.name, modality) for modality in facts.modalities}
+        return Domain(facts.name, matrix, features, ratings, times)
 
     def _feature(self, domain: str, modality: str) -> Feature:
         values, present = layout.feature_files(self.folder, domain, modality)

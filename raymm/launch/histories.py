@@ -54,6 +54,16 @@ class Cleaned:
     item_ids: pa.Array
     numbers: np.ndarray
 
+    @property
+    def has_ratings(self) -> bool:
+        """Every interaction has a rating."""
+        return not any(shard.unrated for shard in self.kept)
+
+    @property
+    def has_times(self) -> bool:
+        """Every interaction has a time."""
+        return not any(shard.untimed for shard in self.kept)
+
 
 def shard_by_user(
     blocks: Sequence[ray.ObjectRef[pa.Table]], recipe: Recipe, n_shards: int, progress: Progress

@@ -228,8 +228,8 @@ def _facts(recipe: Recipe, summary: DomainSummary, cleaned: Cleaned) -> dict[str
             n_train=summary.train,
             n_validation=summary.validation,
             n_test=summary.test,
-            has_ratings=not any(shard.unrated for shard in cleaned.kept),
-            has_times=not any(shard.untimed for shard in cleaned.kept),
+            has_ratings=cleaned.has_ratings,
+            has_times=cleaned.has_times,
             modalities=tuple(modality.name for modality in recipe.features),
         )
     )

@@ -14,6 +14,7 @@ import ray
 
 from raymm.data import layout
 from raymm.data.cold_start import cold_labels
+from raymm.data.graph_files import GraphLayout, join_parts, write_part
 from raymm.data.overlap import true_pairs
 from raymm.data.recipe import Recipe
 from raymm.data.shards import NEVER, Histories, Parts, Rule, count_parts, divide, split_tables
@@ -56,11 +57,13 @@ class Whole:
         train_items: (I,) bool, items with a training interaction.
         numbers: (I,) int64, the final number of each item.
         first_test: Time of the earliest test interaction.
+        shape: What its training matrix looks like.
     """
 
     train_items: np.ndarray
     numbers: np.ndarray
     first_test: int
+    shape: GraphLayout
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +118,9 @@ def write_domain(folder: Path, name: str, cleaned: Cleaned, rule: Rule, progress
         np.logical_or.reduce([part.train_items for part in parts]),
         cleaned.numbers,
         min(part.first_test for part in parts),
+        GraphLayout(
+            len(cleaned.user_ids), len(cleaned.item_ids), first_rows[-1], cleaned.has_ratings, cleaned.has_times
+        ),
     )
     shared, write = ray.put(whole), ray.remote(write_shard)
     tasks = [
@@ -123,11 +129,12 @@ def write_domain(folder: Path, name: str, cleaned: Cleaned, rule: Rule, progress
             rules[place],
             shared,
             (first_users[place], first_rows[place]),
-            str(layout.train_file(folder.absolute(), name, place)),
+            (str(folder.absolute()), name, place),
         )
         for place, shard in enumerate(cleaned.histories)
     ]
     done = collect(tasks, f"write {name}", progress)
+    join_parts(folder, name, len(tasks), whole.shape)
     _write_rest(folder, name, cleaned, done)
     return _written(cleaned, parts, done)
 
@@ -142,7 +149,9 @@ def count_shard(shard: Histories, rule: Rule, n_items: int) -> Parts:
     return count_parts(shard, divide(shard, rule), n_items)
 
 
-def write_shard(shard: Histories, rule: Rule, whole: Whole, offsets: tuple[int, int], path: str) -> Done:
+def write_shard(
+    shard: Histories, rule: Rule, whole: Whole, offsets: tuple[int, int], place: tuple[str, str, int]
+) -> Done:
     """Write the training interactions of one shard; runs on a worker.
 
     Args:
@@ -150,20 +159,23 @@ def write_shard(shard: Histories, rule: Rule, whole: Whole, offsets: tuple[int, 
         rule: How it is split, with the labels of this shard's users only.
         whole: What is known of the whole domain.
         offsets: Users and training interactions in the shards before.
-        path: File to write.
+        place: Folder of the prepared set, the domain's name, and the number of the shard.
     """
+    folder, name, number = place
     labels, new_users, new_items = without_unseen(
         divide(shard, rule), shard.users, shard.items, whole.train_items, rule.split.unseen or "keep"
     )
     train, validation, test = split_tables(shard, labels, whole.numbers, *offsets)
-    layout.write_table(Path(path), train, layout.TRAIN)
+    layout.write_table(layout.train_file(Path(folder), name, number), train, layout.TRAIN)
+    users = range(offsets[0], offsets[0] + len(shard.user_ids))
+    write_part(layout.graph_part(Path(folder), name, number), train, users, whole.shape)
     later = int((shard.times[labels == TRAIN] > whole.first_test).sum())
     return Done(validation, test, new_users, new_items, int((labels == LEFT_OUT).sum()), later)
 
 
 def _time_points(split: Split, cleaned: Sequence[Cleaned]) -> tuple[int, int]:
     """Find where validation and test begin; the points are the same for all domains, so that none tells of another."""
-    if any(shard.untimed for domain in cleaned for shard in domain.kept):
+    if not all(domain.has_times for domain in cleaned):
         raise DataError("interactions without a time", "a time for each", "split.kind time", "choose another split")
     if split.validation_from is not None and split.test_from is not None:
         return split.validation_from, split.test_from
@@ -194,7 +206,7 @@ def _write_rest(folder: Path, name: str, cleaned: Cleaned, done: Sequence[Done])
 
 def _written(cleaned: Cleaned, parts: Sequence[Parts], done: Sequence[Done]) -> Written:
     train = sum(part.n_train for part in parts)
-    timed = not any(shard.untimed for shard in cleaned.kept) and min(part.first_test for part in parts) < NEVER
+    timed = cleaned.has_times and min(part.first_test for part in parts) < NEVER
     return Written(
         train,
         sum(len(part.validation) for part in done),

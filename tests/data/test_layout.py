@@ -17,6 +17,7 @@ def test_files_of_a_prepared_folder_all_have_a_place(prepared_sample: Path) -> N
         expected |= {place(prepared_sample, domain) for place in (layout.users_file, layout.items_file)}
         expected |= {place(prepared_sample, domain) for place in (layout.validation_file, layout.sealed_file)}
         expected.add(layout.train_file(prepared_sample, domain, 0))
+        expected |= {layout.graph_file(prepared_sample, domain, array) for array in ("starts", "items", "ones")}
         for modality in ("title", "text"):
             expected.update(layout.feature_files(prepared_sample, domain, modality))
     assert {path for path in prepared_sample.rglob("*") if path.is_file()} == expected

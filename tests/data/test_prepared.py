@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raymm.data.prepared import open_prepared
-from raymm.data.sealed import open_sealed
+from raymm.data.sealed import open_sealed, open_sealed_ratings
 from raymm.errors import ArtefactError, DataError
 
 pytestmark = pytest.mark.ray
@@ -79,6 +79,29 @@ def test_shuffled_pairs_keep_the_users_and_break_every_pair(prepared_sample: Pat
 def test_numbers_of_users_do_not_tell_who_is_whom(prepared_sample: Path) -> None:
     true = open_prepared(prepared_sample).train_data("true").shared
     assert abs(np.corrcoef(true[:, 0], true[:, 1])[0, 1]) < 0.1
+
+
+def test_matrices_are_mapped_and_hold_what_the_shards_hold(prepared_sample: Path) -> None:
+    prepared = open_prepared(prepared_sample)
+    for domain in prepared.train_data().domains:
+        rows = pq.read_table(list(prepared.train_files(domain.name))).to_pandas()
+        rows = rows.sort_values(["user", "item"])
+        matrix = domain.interactions
+        np.testing.assert_array_equal(matrix.indices, rows["item"])
+        np.testing.assert_array_equal(np.repeat(np.arange(domain.n_users), np.diff(matrix.indptr)), rows["user"])
+        assert (matrix.data == 1).all()
+        for array in (matrix.data, matrix.indices, matrix.indptr):
+            held = array
+            while not isinstance(held, np.memmap):
+                held = held.base
+            assert str(held.filename).startswith(str(prepared_sample))
+
+
+def test_sample_has_no_ratings_to_predict(prepared_sample: Path) -> None:
+    with pytest.raises(DataError, match="held-out interactions without a rating"):
+        open_prepared(prepared_sample).rating_validation()
+    with pytest.raises(DataError, match="held-out interactions without a rating"):
+        open_sealed_ratings(prepared_sample)
 
 
 def test_features_are_mapped_and_read_only(prepared_sample: Path) -> None:

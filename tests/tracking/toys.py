@@ -13,6 +13,7 @@ from scipy import sparse
 from raymm.artefacts import RUN_KIND, RUN_SCHEMA, writing
 from raymm.contracts import Scorer
 from raymm.data import layout
+from raymm.data.graph_files import GraphLayout, join_parts, write_part
 from raymm.data.prepared import PreparedSet, open_prepared
 from raymm.scorers import DotScorer, ItemScorer, save_scorer
 from raymm.tracking.candidate import PREPARED
@@ -46,6 +47,9 @@ def write_prepared(folder: Path, seed: int = 0) -> PreparedSet:
                 "row": np.arange(3 * users),
             }
             layout.write_table(layout.train_file(draft, domain, 0), pa.table(train), layout.TRAIN)
+            shape = GraphLayout(users, items, 3 * users, True, False)
+            write_part(layout.graph_part(draft, domain, 0), pa.table(train), range(users), shape)
+            join_parts(draft, domain, 1, shape)
             held = {"user": np.arange(users), "item": chosen[:, 3], "rating": np.ones(users), "time": np.zeros(users)}
             layout.write_table(layout.validation_file(draft, domain), pa.table(held), layout.HELD_OUT)
             names = {"index": np.arange(users), "user_id": user_ids(domain)}
