@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pytest
 import ray
@@ -9,7 +12,7 @@ import ray
 from raymm.config import build
 from raymm.data.recipe import Recipe, read_recipe
 from raymm.data.rows import Fate
-from raymm.errors import DataError
+from raymm.errors import ConfigError, DataError
 from raymm.launch.sources import (
     INTERACTIONS,
     ITEMS,
@@ -51,6 +54,47 @@ def test_pieces_parse_to_the_rows_of_the_whole(tmp_path: Path) -> None:
         assert counts.sum() == len(rows)
         assert counts[:, :, Fate.MALFORMED].sum() == len(MALFORMED) == pick_malformed(rows).num_rows
     assert found[0].equals(found[1])
+
+
+def test_rows_of_a_store_equal_those_of_the_disk(tmp_path: Path) -> None:
+    path = write_toy(tmp_path)
+    rows = []
+    with fsspec.open("memory://toy-of-sources/a.tsv", "wb") as stream:
+        stream.write((tmp_path / "a.tsv").read_bytes())
+    for place in ("a.tsv", (tmp_path / "a.tsv").as_uri(), "memory://toy-of-sources/a.tsv"):
+        path.write_text(re.sub(r'path = ".*a\.tsv"', f'path = "{place}"', path.read_text()))
+        files = find_files(path, read_recipe(path), INTERACTIONS, 1_000)
+        assert place in files.paths[0]
+        rows.append(pa.concat_tables(parse_pieces(pa.table({"piece": list(range(len(files.pieces)))}), files)))
+    assert len(rows[0]) > 600
+    assert rows[1].equals(rows[0])
+    assert rows[2].equals(rows[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {},
+            r"interactions\[0\].columns.order: found nothing, but split.by is 'order'; format 'douban' has user, item",
+        ),
+        ({"split": {"by": "time"}}, "columns.time: found nothing, but split.by is 'time'"),
+        (
+            {"split": {"by": "line"}, "interactions": [{"path": "x_ratings.dat", "columns": {"rating": ""}}]},
+            "columns.rating: found nothing, but cleaning.min_rating is set",
+        ),
+    ],
+)
+def test_column_that_a_setting_asks_for_must_be_there(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    (tmp_path / "x_ratings.dat").write_text("1\t2\t3\n")
+    values = {
+        "name": "bare",
+        "domains": ["a"],
+        "interactions": [{"path": "x_ratings.dat"}],
+        "cleaning": {"min_rating": 4.0},
+    }
+    with pytest.raises(ConfigError, match=message):
+        find_files(tmp_path / "recipe.toml", build(Recipe, {**values, **settings}), INTERACTIONS, 2_000)
 
 
 @pytest.mark.ray
