@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -41,3 +45,22 @@ def test_draw_hangs_on_ids_and_seed_only() -> None:
 def test_too_few_shared_users_are_named() -> None:
     with pytest.raises(DataError, match="3 shared users: 1 for the test, 0 for validation"):
         cold_labels(np.arange(3), IDS, Split("cold_start"))
+
+
+def test_draw_does_not_hang_on_the_hash_seed_of_python() -> None:
+    code = (
+        "import pyarrow as pa, numpy as np; from raymm.data.cold_start import cold_labels; "
+        "from raymm.data.split import Split; ids = pa.array([f'person {n}' for n in range(1_000)]); "
+        "print(cold_labels(np.arange(0, 1_000, 3), ids, Split('cold_start')).tolist())"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert outputs[0] == outputs[1] == f"{cold_labels(SHARED, IDS, Split('cold_start')).tolist()}\n"
