@@ -25,10 +25,12 @@ class Feature:
     Attributes:
         values: (I, F) float32, one row an item; rows of missing items hold the fill value.
         present: (I,) bool, False where the item has no such modality.
+        learned: A model that projects these features trains one vector for all items that lack the modality.
     """
 
     values: np.ndarray
     present: np.ndarray
+    learned: bool = False
 
     def __post_init__(self) -> None:
         """Check the shapes and mark both arrays read-only, as arrays from an object store are."""

@@ -212,7 +212,8 @@ class PreparedSet:
                 raise ArtefactError("no such file", f"feature {modality!r}", str(path), "prepare the data set anew")
         stored = np.load(values, mmap_mode="r")
         # Half-precision files are widened, which costs a copy; full ones stay on disk.
-        return Feature(stored.astype(np.float32, copy=False), np.load(present))
+        learned = {entry["name"] for entry in self.manifest.settings["features"] if entry.get("fill") == "learned"}
+        return Feature(stored.astype(np.float32, copy=False), np.load(present), modality in learned)
 
     def _pairs(self, known_pairs: KnownPairs) -> np.ndarray:
         if known_pairs == "none" or len(self.domains) < 2:

@@ -81,7 +81,9 @@ class TrainedFeatures(nn.Module):
 
 
 class Projection(nn.Module):
-    """Projects the features of one modality to embedding columns, `F W + b`; zero for items that lack them.
+    """Projects the features of one modality to embedding columns, `F W + b`.
+
+    Items that lack them are zero or, where the feature says so, share one trained vector that starts at zero.
 
     Args:
         feature: Values and mask.
@@ -99,23 +101,31 @@ class Projection(nn.Module):
         self._present = presence(feature, device)
         self.weight = ColumnTable(self._features.width, width, grid, generator)
         self.bias = ColumnTable(1, width, grid, generator)
+        shared = feature.learned and self._present is not None
+        self.absent = ColumnTable(1, width, grid, torch.Generator().manual_seed(0)) if shared else None
         with torch.no_grad():
             self.bias.weight.zero_()
+            if self.absent is not None:
+                self.absent.weight.zero_()
 
     def forward(self) -> torch.Tensor:
         """Return (I, own columns)."""
-        projected = self._features.project(self.weight(), self.bias()[0])
-        return projected if self._present is None else projected * self._present[:, None]
+        return self._masked(self._features.project(self.weight(), self.bias()[0]), self._present)
 
     def rows(self, items: torch.Tensor) -> torch.Tensor:
         """Return the rows of some items alone: (B,) to (B, own columns)."""
         projected = self._features.project_rows(items, self.weight(), self.bias()[0])
-        present = self.present(items)
-        return projected if present is None else projected * present[:, None]
+        return self._masked(projected, self.present(items))
 
     def present(self, items: torch.Tensor) -> torch.Tensor | None:
         """Return (B,) float32, one where an item has the modality; None where all items have it."""
         return None if self._present is None else self._present[items]
+
+    def _masked(self, projected: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
+        if present is None:
+            return projected
+        kept = projected * present[:, None]
+        return kept if self.absent is None else kept + (1 - present[:, None]) * self.absent()
 
 
 def presence(feature: Feature, device: torch.device) -> torch.Tensor | None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -39,6 +41,22 @@ def test_projection_is_zero_for_missing_items() -> None:
     torch.testing.assert_close(projection.rows(items), projected[items])
     assert projection.present(items).tolist() == [1, 0, 1, 1]
     assert presence(_feature(missing=False), CPU) is None
+
+
+def test_items_without_the_modality_share_a_trained_vector_where_the_feature_says_so() -> None:
+    feature = replace(_feature(), learned=True)
+    projection = Projection(feature, 4, single(), CPU, torch.Generator().manual_seed(0))
+    plain = Projection(_feature(), 4, single(), CPU, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(projection(), plain())  # it starts at zero, and takes nobody's random numbers
+    optimiser = torch.optim.SGD(projection.parameters(), lr=0.1)
+    (projection() - 1).square().sum().backward()
+    optimiser.step()
+    projected = projection()
+    torch.testing.assert_close(projected[3], torch.full((4,), 0.4))  # two items, each with gradient -2
+    torch.testing.assert_close(projected[3], projected[4])
+    items = torch.tensor([7, 3, 11])
+    torch.testing.assert_close(projection.rows(items), projected[items])
+    assert "absent.weight" not in dict(plain.named_parameters())
 
 
 def test_trained_features_start_at_the_values_and_learn() -> None:
