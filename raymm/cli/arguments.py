@@ -7,7 +7,7 @@ from pathlib import Path
 
 import raymm
 from raymm import config
-from raymm.cli import describe, tune
+from raymm.cli import describe, pull, recommend, tune
 from raymm.experiment import describe_experiment
 from raymm.models.registry import MODELS
 from raymm.transport.population import PopulationConfig
@@ -63,6 +63,13 @@ def make_parser() -> argparse.ArgumentParser:
     _register(_verb(verbs, "register", "put an evaluated run into the MLflow model registry"))
     _pipeline(_verb(verbs, "pipeline", "prepare, train, evaluate and register in one go"))
     _match(_verb(verbs, "match", "match the users of two populations by optimal transport, with a certificate"))
+    pulling = _verb(verbs, "pull", "bring a registered model to a folder")
+    pull.add_arguments(pulling)
+    _tracking(pulling)
+    ranking = _verb(verbs, "recommend", "rank the best items for all users of a model, as Parquet")
+    recommend.add_arguments(ranking)
+    _tracking(ranking)
+    _ray(ranking)
     settings = _verb(
         verbs, "settings", "list every setting of a model's run or of a matching, with default and meaning"
     )

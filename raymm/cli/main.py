@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from raymm import config
-from raymm.cli import describe, tune
+from raymm.cli import describe, pull, recommend, tune
 from raymm.cli.arguments import make_parser, settings_table
 from raymm.cli.display import Display
 from raymm.errors import ConfigError, RaymmError
@@ -180,6 +180,15 @@ def _match(chosen: Namespace, display: Display) -> None:
     display.console.print(matching_table(found.folder, found.record, found.quality, found.reused))
 
 
+def _pull(chosen: Namespace, display: Display) -> None:
+    pull.run(chosen, display, _needed_tracking(chosen))
+
+
+def _recommend(chosen: Namespace, display: Display) -> None:
+    tracking = _needed_tracking(chosen) if chosen.model.startswith("models:/") else None
+    recommend.run(chosen, display, tracking, _address_of(chosen))
+
+
 def _settings(chosen: Namespace, display: Display) -> None:
     display.settings(settings_table(chosen.model))
 
@@ -241,6 +250,8 @@ _VERBS = {
     "register": _register,
     "pipeline": _pipeline,
     "match": _match,
+    "pull": _pull,
+    "recommend": _recommend,
     "settings": _settings,
 }
 

@@ -121,7 +121,10 @@ def write_shard(
     """
     start = time.perf_counter()
     requests = pd.DataFrame({"user": np.array(users, dtype=object)}).assign(domain=shard.domain)
-    answer = recommender.recommend(requests, wish.k, wish.exclude, wish.candidates)
+    candidates = recommender.own_items(shard.domain, wish.candidates)
+    answer = recommender.recommend(requests, wish.k, wish.exclude, candidates)
+    if wish.candidates and not candidates:  # all of them are items of other domains
+        answer = answer[:0]
     target = folder / shard.file
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")

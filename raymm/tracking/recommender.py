@@ -51,6 +51,11 @@ class Recommender:
         """Return the internal indices of users of a domain, -1 for those it does not know."""
         return self._shelves[domain].users.get_indexer(np.array(users, dtype=object))  # type: ignore[no-any-return]
 
+    def own_items(self, domain: str, items: Sequence[str]) -> list[str]:
+        """Return those of some external ids that are items of a domain, in their order."""
+        places = self._shelves[domain].items.get_indexer(np.array(items, dtype=object))
+        return [item for item, place in zip(items, places, strict=True) if place >= 0]
+
     def recommend(
         self,
         requests: pd.DataFrame,
@@ -88,7 +93,7 @@ class Recommender:
         _check_texts("candidates", candidates)
         asked = {name: np.flatnonzero((domains == name) | (domains == "")) for name in self._shelves}
         asked = {name: rows for name, rows in asked.items() if len(rows)}
-        self._check_candidates(candidates, list(asked))
+        self.check(candidates, list(asked))
         wishes = {name: _wish(self._shelves[name], int(k), exclude, candidates) for name in asked}
         _check_size(sum(len(rows) * wishes[name].k for name, rows in asked.items()), most_rows)
         parts = []
@@ -136,7 +141,12 @@ class Recommender:
             )
         return users, domains
 
-    def _check_candidates(self, candidates: Sequence[str], domains: Sequence[str]) -> None:
+    def check(self, candidates: Sequence[str], domains: Sequence[str]) -> None:
+        """Check that each candidate is an item of one of these domains.
+
+        Raises:
+            DataError: One is not.
+        """
         names = np.unique(np.asarray(candidates, dtype=object))
         unknown = np.ones(len(names), dtype=bool)
         for domain in domains:

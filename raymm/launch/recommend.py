@@ -1,0 +1,92 @@
+"""Batch ranking with Ray Data: actors hold the model and write the shards, only their records travel."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import torch
+
+from raymm.errors import ClusterError
+from raymm.launch.session import plain_errors
+from raymm.tracking.batch import BatchWish, Shard, ShardRecord, write_shard
+from raymm.tracking.recommender import Recommender
+from raymm.tracking.served import read_served
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Shard))
+
+
+class Ranker:
+    """A worker of Ray Data: reads the model with its first block, and writes one shard a block.
+
+    Args:
+        model: Folder of a served model, readable by every worker at the same path.
+        folder: Folder of the shards, writable by every worker at the same path.
+        wish: What is wanted.
+    """
+
+    def __init__(self, model: str, folder: str, wish: BatchWish) -> None:
+        self._model, self._folder, self._wish = Path(model), Path(folder), wish
+        self._recommender: Recommender | None = None
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Rank for the users of a block and write their shard; return its record as a row."""
+        if self._recommender is None:  # not in the constructor: Ray would try again and again, and wrap what it raised
+            torch.set_num_threads(1)  # as many as were asked for
+            self._recommender = Recommender(read_served(self._model))
+        shard = Shard(**{name: block[name][0].as_py() for name in _FIELDS})
+        record = write_shard(self._recommender, self._wish, block["user"].to_pylist(), shard, self._folder)
+        return pa.Table.from_pylist([dataclasses.asdict(record)])
+
+
+def rank_shards(
+    model: Path,
+    wish: BatchWish,
+    users: Mapping[str, np.ndarray],
+    shards: Sequence[Shard],
+    folder: Path,
+    workers: int,
+) -> Iterator[ShardRecord]:
+    """Write shards on the cluster that this process is connected to; yield the records as they come, in any order.
+
+    A worker that dies is started again by Ray, and its shard is made anew.
+
+    Args:
+        model: Folder of a served model; it and `folder` must be on storage that all nodes see at the same path.
+        wish: What is wanted.
+        users: Domain to the external ids of its users.
+        shards: What is to be made.
+        folder: Folder of the shards.
+        workers: Actors, of one CPU each.
+
+    Raises:
+        ClusterError: The cluster has not these CPUs.
+        RaymmError: Whatever a worker raised.
+    """
+    have = int(ray.cluster_resources().get("CPU", 0))
+    if have < workers:
+        raise ClusterError(f"{have} CPUs", f"{workers}, one a worker", "this Ray cluster", "lower --workers")
+    if not shards:
+        return
+    blocks = [_block(users[shard.domain][shard.start : shard.stop], shard) for shard in shards]
+    made: Any = ray.data.from_arrow(blocks).map_batches(
+        Ranker,
+        fn_constructor_args=(str(model.absolute()), str(folder.absolute()), wish),
+        batch_size=None,
+        batch_format="pyarrow",
+        concurrency=min(workers, len(blocks)),
+        num_cpus=1,
+    )
+    with plain_errors():
+        for row in made.iter_rows():
+            yield ShardRecord(**row)
+
+
+def _block(users: np.ndarray, shard: Shard) -> pa.Table:
+    columns = {name: pa.repeat(value, len(users)) for name, value in dataclasses.asdict(shard).items()}
+    return pa.table({"user": pa.array(users, pa.string()), **columns})
