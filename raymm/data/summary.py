@@ -130,6 +130,26 @@ class PreparedSummary:
     features: tuple[FeatureSummary, ...] = ()
 
 
+def split_notes(domain: DomainSummary) -> list[str]:
+    """Say what one should know of a domain's split before believing figures that rest on it."""
+    notes = []
+    if domain.train_after_test:
+        notes.append(
+            f"{domain.name}: {domain.train_after_test:.0%} of the training interactions are later than the earliest "
+            "test interaction, as with every split by user; a split in time (split.kind = 'time') has none"
+        )
+    if domain.left_out:
+        notes.append(
+            f"{domain.name}: {domain.left_out:,} held-out interactions of users or items new to it are left out"
+        )
+    elif domain.new_users or domain.new_items:
+        notes.append(
+            f"{domain.name}: held out are {domain.new_users:,} interactions of users and {domain.new_items:,} of items "
+            "that training does not know"
+        )
+    return notes
+
+
 def read_summary(values: Mapping[str, Any]) -> PreparedSummary:
     """Rebuild a summary from the plain data of a manifest."""
     return PreparedSummary(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raymm.data.prepared import PreparedSet, open_prepared
 from raymm.data.statistics import describe_domain
-from raymm.data.summary import PreparedSummary, read_summary
+from raymm.data.summary import PreparedSummary, read_summary, split_notes
 from raymm.report.description import Description, write_description
 
 
@@ -60,4 +60,5 @@ def _notes(prepared: PreparedSet, summary: PreparedSummary) -> list[str]:
             notes.append(f"{domain.name}: {domain.items_without_row:,} items are in no item file")
         if domain.repeated_item_rows:
             notes.append(f"{domain.name}: {domain.repeated_item_rows:,} repeated rows of items were not used")
+        notes.extend(split_notes(domain))
     return notes

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raymm.data.summary import PreparedSummary
+from raymm.data.summary import PreparedSummary, split_notes
 from raymm.launch.prepare import prepare
 
 __all__ = ["preparation_table", "prepare"]
@@ -24,6 +24,8 @@ def preparation_table(summary: PreparedSummary) -> RenderableType:
         parts.append(_files(summary))
     parts.append(_domains(summary))
     parts.extend(Text(line, style="yellow") for line in _lacking(summary))
+    notes = [note for domain in summary.domains for note in split_notes(domain)]
+    parts.extend(Text(f"  {note}", style="yellow") for note in notes)
     matching = "" if summary.shared else " (matching of users will rest on distance alone)"
     parts.append(Text(f"  {summary.true_pairs:,} users in both domains, {summary.shared:,} known as such{matching}"))
     how = "was there already, from the same sources and recipe" if summary.reused else f"in {summary.seconds:.1f} s"

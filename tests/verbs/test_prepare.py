@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 from rich.console import Console
@@ -39,3 +40,18 @@ def test_it_says_when_nobody_is_known_to_be_shared():
 
 def test_it_says_when_nothing_was_done():
     assert "was there already" in _shown(reused=True)
+
+
+def test_a_split_that_leaks_time_says_so():
+    calm = DomainSummary("books", 100, 3, 4, 5, 1, 20, 30, 60, 20, 20, 1, 0, {}, train_after_test=0.0)
+    leaking = dataclasses.replace(calm, train_after_test=0.374)
+    assert "later than" not in _shown(domains=(calm,))
+    assert "37% of the training interactions are later than" in " ".join(_shown(domains=(leaking,)).split())
+
+
+def test_held_out_interactions_that_training_does_not_know_are_counted():
+    plain = DomainSummary("books", 100, 3, 4, 5, 1, 20, 30, 60, 20, 20, 1, 0, {})
+    kept = dataclasses.replace(plain, new_users=4, new_items=5)
+    assert "4 interactions of users and 5 of items" in " ".join(_shown(domains=(kept,)).split())
+    dropped = dataclasses.replace(kept, left_out=9)
+    assert "9 held-out interactions" in " ".join(_shown(domains=(dropped,)).split())
