@@ -87,7 +87,7 @@ def _rank(
     else:
         made = DeepSpeedEngine(model, grid, experiment.train.optimizer, DeepSpeedConfig(stage), device)
     rows = [Positives(*prepared.train_pairs(domain.name), domain.n_items) for domain in data.domains]
-    source = TripleSource(rows, experiment.train.batch_size, 0, grid)
+    source = TripleSource(rows, experiment.train.batch_size, 0, grid, experiment.train.negatives)
     losses: list[dict[str, float]] = []
     epoch = 0
     while len(losses) < chosen.steps:

@@ -65,6 +65,7 @@ class ScaleConfig:
         0.0, "CPUs reserved for a worker; 0 shares what the cluster has", unit="CPUs", ge=0
     )
     checkpoint_every: int = setting(10, "epochs between checkpoints; a killed worker loses at most these", ge=1)
+    checkpoint_steps: int = setting(0, "steps between checkpoints within an epoch, for long ones; 0 makes none", ge=0)
     max_failures: int = setting(2, "times that workers are restarted from the last checkpoint", ge=0)
 
     def __post_init__(self) -> None:

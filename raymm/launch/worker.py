@@ -31,7 +31,7 @@ from raymm.scorers import load_scorer, save_scorer
 from raymm.training.checkpoint import read_whole, write_checkpoint
 from raymm.training.deepspeed_engine import DeepSpeedEngine
 from raymm.training.engine import TorchEngine
-from raymm.training.loop import EpochRecord, LoopState, train
+from raymm.training.loop import EpochRecord, LoopState, Pause, train
 
 LOOP_FILE, BEST, ENGINE, EXTRA = "loop.json", "best", "engine", "extra"
 
@@ -83,11 +83,11 @@ def _train(request: dict[str, Any]) -> None:
     source = TripleSource(
         read_positives(prepared), train_config.batch_size, train_config.seed, grid, train_config.negatives
     )
-    validation = Validation(model, prepared, experiment.train.cutoffs, grid)
+    validation = Validation(model, prepared, train_config.cutoffs, grid)
     with tempfile.TemporaryDirectory() as folder:
         keeper = _Keeper((model, engine), Path(folder), experiment.scale.checkpoint_every, grid, request["board"])
-        state = keeper.resume()
-        for record in train(model, engine, source, validation, experiment.train.loop, state):
+        pause = Pause(experiment.scale.checkpoint_steps, keeper.pause)
+        for record in train(model, engine, source, validation, train_config.loop, keeper.resume(), pause):
             keeper.keep(record, validation.scorers)
 
 
@@ -134,7 +134,7 @@ class _Keeper:
             self._engine.load(path / ENGINE)
             if isinstance(self._model, Resumable) and (path / EXTRA).is_dir():
                 self._model.load_extra_state(read_whole(path / EXTRA))
-            if self._grid.rank == 0:
+            if self._grid.rank == 0 and (path / BEST).is_dir():  # none before the first validation
                 shutil.copytree(path / BEST, self._best)
             return LoopState(**json.loads((path / LOOP_FILE).read_text()))
 
@@ -146,15 +146,22 @@ class _Keeper:
                     save_scorer(scorer, self._best / domain)
             ray.get(self._board.post.remote(record.plain()))
         if record.finished or record.epoch % self._every == 0:
-            with tempfile.TemporaryDirectory() as folder:
-                self._write(Path(folder), record)
-                ray.train.report(_reported(record), checkpoint=ray.train.Checkpoint.from_directory(folder))
+            self._report(record.state, _reported(record))
 
-    def _write(self, folder: Path, record: EpochRecord) -> None:
+    def pause(self, state: LoopState) -> None:
+        """Write a checkpoint within an epoch; collective."""
+        self._report(state, {"epoch": float(state.epoch), "step": float(state.step)})
+
+    def _report(self, state: LoopState, metrics: dict[str, float]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            self._write(Path(folder), state)
+            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def _write(self, folder: Path, state: LoopState) -> None:
         (folder / ENGINE).mkdir()
         self._engine.save(folder / ENGINE)
         if self._grid.rank == 0:
-            (folder / LOOP_FILE).write_text(json.dumps(asdict(record.state)) + "\n")
+            (folder / LOOP_FILE).write_text(json.dumps(asdict(state)) + "\n")
             extra = self._model.extra_state() if isinstance(self._model, Resumable) else {}
             if extra:
                 (folder / EXTRA).mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from raymm.config import check, setting
@@ -32,19 +32,23 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class LoopState:
-    """Where the loop stands between two epochs; what a checkpoint must hold besides the engine's state.
+    """Where the loop stands, between two epochs or within one; what a checkpoint holds besides the engine's state.
 
     Attributes:
         epoch: Epochs done.
         best: Best selection value so far, rounded if the config says so; None before the first validation.
         best_epoch: Epoch of the best value, counted from 1.
         waited: Validations since then.
+        step: Steps done of the epoch after `epoch`; a resume sees each of its other rows once.
+        sums: Losses of these steps, added up.
     """
 
     epoch: int = 0
     best: float | None = None
     best_epoch: int = 0
     waited: int = 0
+    step: int = 0
+    sums: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,19 @@ class EpochRecord:
         return asdict(self)
 
 
+@dataclass(frozen=True, eq=False)
+class Pause:
+    """What is done within an epoch, for epochs so long that losing one would hurt.
+
+    Attributes:
+        every: Steps between two pauses; 0 for none.
+        call: Gets the loop's state; collective. At the end of an epoch it is not called.
+    """
+
+    every: int
+    call: Callable[[LoopState], None]
+
+
 def train(
     model: RecModel,
     engine: Engine,
@@ -83,6 +100,7 @@ def train(
     validate: Callable[[], Mapping[str, float]],
     config: LoopConfig,
     state: LoopState | None = None,
+    pause: Pause | None = None,
 ) -> Iterator[EpochRecord]:
     """Train epoch by epoch; the caller saves, logs and shows between two epochs.
 
@@ -95,7 +113,9 @@ def train(
         source: Its batches; each epoch has the same number of steps on every rank.
         validate: Returns validation metrics; must hold `config.selection`; collective.
         config: Settings.
-        state: Where to go on; None starts anew.
+        state: Where to go on; None starts anew. Within an epoch, the model's diagnostics of that epoch are those of the
+            steps since then; losses are those of all its steps.
+        pause: What to do within an epoch.
 
     Yields:
         One record an epoch, the last with `finished`.
@@ -109,22 +129,24 @@ def train(
         start = time.perf_counter()
         engine.start_epoch(epoch)
         diagnostics = dict(model.start_epoch(epoch))
-        losses, waited_s = _run_epoch(engine, source, epoch)
+        losses, waited_s = _run_epoch(engine, source, state, pause)
         diagnostics.update(model.diagnostics())
         trained = time.perf_counter()
         due = epoch % config.validate_every == 0 or epoch == config.epochs
         metrics = dict(validate()) if due else {}
-        state, improved = _judge(replace(state, epoch=epoch), metrics, config)
+        state, improved = _judge(replace(state, epoch=epoch, step=0, sums={}), metrics, config)
         seconds = {"train": trained - start, "validate": time.perf_counter() - trained, "input": waited_s}
         yield EpochRecord(
             epoch, losses, metrics, diagnostics, seconds, improved, finished=_finished(state, config), state=state
         )
 
 
-def _run_epoch(engine: Engine, source: BatchSource, epoch: int) -> tuple[dict[str, float], float]:
-    sums: dict[str, float] = {}
-    waited_s, steps = 0.0, 0
-    batches = iter(source.epoch(epoch))
+def _run_epoch(
+    engine: Engine, source: BatchSource, state: LoopState, pause: Pause | None
+) -> tuple[dict[str, float], float]:
+    sums, steps, epoch = dict(state.sums), state.step, state.epoch + 1
+    waited_s = 0.0
+    batches = iter(source.epoch(epoch, start_step=steps))
     while True:
         before = time.perf_counter()
         batch = next(batches, None)
@@ -134,6 +156,8 @@ def _run_epoch(engine: Engine, source: BatchSource, epoch: int) -> tuple[dict[st
         for name, value in engine.step(batch).items():
             sums[name] = sums.get(name, 0.0) + value
         steps += 1
+        if pause and pause.every and steps % pause.every == 0 and steps < source.steps_per_epoch:
+            pause.call(replace(state, step=steps, sums=dict(sums)))
     if steps != source.steps_per_epoch:
         raise TrainingError(f"{steps} steps", f"{source.steps_per_epoch}, as on every rank", f"epoch {epoch}")
     return {name: total / steps for name, total in sums.items()}, waited_s

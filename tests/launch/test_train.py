@@ -43,7 +43,9 @@ def test_two_workers_of_which_one_is_killed_train_as_one_worker(prepared_sample,
             killed.append(victim.pid)
             os.kill(victim.pid, signal.SIGKILL)
 
-    outcome = run_training(_experiment("scale.workers=2"), prepared, tmp_path / "two", kill_once)
+    outcome = run_training(
+        _experiment("scale.workers=2", "scale.checkpoint_steps=3"), prepared, tmp_path / "two", kill_once
+    )
     epochs = [record["epoch"] for record in records]
     assert killed
     assert [record["epoch"] for record in alone] == [1, 2, 3, 4, 5, 6]

@@ -1,10 +1,13 @@
+import json
 import math
+from dataclasses import asdict
 
 import pytest
+import torch
 
 from raymm.errors import TrainingError
 from raymm.parallel.grid import single
-from raymm.training.loop import LoopConfig, LoopState, train
+from raymm.training.loop import LoopConfig, LoopState, Pause, train
 from tests.training.test_engine import torch_engine
 from tests.training.toy import Toy, toy_source
 
@@ -102,3 +105,63 @@ def test_a_selection_metric_that_is_not_finite_is_an_error(value):
 def test_an_unknown_selection_metric_lists_the_known():
     with pytest.raises(TrainingError, match="computed are m"):
         _run([1.0], LoopConfig(selection="ndcg@99"))
+
+
+class _Seen:
+    """A source that notes which rows it gave."""
+
+    def __init__(self):
+        self._own, self.rows = toy_source(single()), []
+
+    @property
+    def steps_per_epoch(self):
+        return self._own.steps_per_epoch
+
+    def epoch(self, epoch, start_step=0):
+        for batch in self._own.epoch(epoch, start_step):
+            self.rows.append((epoch, tuple(torch.cat([t.users, t.positives]).tolist() for t in batch.domains)))
+            yield batch
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+def test_a_loop_resumed_within_an_epoch_sees_every_other_row_once_and_equals_an_uninterrupted_one(stop, tmp_path):
+    config = LoopConfig(epochs=3, selection="m")
+    whole_source, whole_engine = _Seen(), torch_engine(single())
+    whole = list(train(Toy(single()), whole_engine, whole_source, lambda: {"m": 0.5}, config))
+    assert len(whole_source.rows) == 15
+
+    class KilledError(Exception):
+        """Stands for the end of the process."""
+
+    def keep(state):
+        if (state.epoch, state.step) == (1, stop):
+            engine.save(tmp_path)
+            (tmp_path / "loop.json").write_text(json.dumps(asdict(state)))
+            raise KilledError
+
+    source, engine = _Seen(), torch_engine(single())
+    records = []
+    with pytest.raises(KilledError):
+        records.extend(train(Toy(single()), engine, source, lambda: {"m": 0.5}, config, pause=Pause(stop, keep)))
+    second = torch_engine(single(), seed=5)
+    second.load(tmp_path)
+    state = LoopState(**json.loads((tmp_path / "loop.json").read_text()))
+    rest = list(train(Toy(single()), second, source, lambda: {"m": 0.5}, config, state))
+    assert source.rows == whole_source.rows
+    assert [record.epoch for record in rest] == [2, 3]
+    assert [record.losses for record in rest] == [record.losses for record in whole[1:]]
+    assert [record.state for record in rest] == [record.state for record in whole[1:]]
+
+
+def test_pauses_come_within_an_epoch_only_and_as_often_as_asked():
+    seen = []
+    config = LoopConfig(epochs=2, selection="m")
+    pause = Pause(2, lambda state: seen.append((state.epoch, state.step, dict(state.sums))))
+    list(train(Toy(single()), _Counting(), toy_source(single()), lambda: {"m": 0.5}, config, pause=pause))
+    assert [entry[:2] for entry in seen] == [(0, 2), (0, 4), (1, 2), (1, 4)]
+    assert seen[1][2] == {"loss": 1.0 + 2 + 3 + 4}
+    calls = len(seen)
+    list(
+        train(Toy(single()), _Counting(), toy_source(single()), lambda: {"m": 0.5}, config, pause=Pause(0, pause.call))
+    )
+    assert len(seen) == calls

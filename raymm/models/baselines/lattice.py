@@ -16,7 +16,7 @@ from raymm.graph.adjacency import bipartite
 from raymm.graph.neighbours import cosine_neighbours
 from raymm.graph.propagation import SparseOperator, mean_propagation
 from raymm.models.baselines.parts import dot_scorer, item_graphs, modalities, one_group, ranking
-from raymm.models.spec import ModelSpec, Place, Structure
+from raymm.models.spec import ModelSpec, Place, Structure, Tensors
 from raymm.nn.features import Projection
 from raymm.parallel.collectives import collect_columns, sum_columns, use_on_rows
 from raymm.parallel.columns import ColumnTable
@@ -96,12 +96,30 @@ class Lattice(nn.Module):
         self._frozen = [SparseOperator.from_scipy(structures[0].matrices[name], place.device) for name in features]
         self._interactions = SparseOperator.from_scipy(bipartite(domain.interactions), place.device)
         self._supports: list[_Support] = []
+        self._renewed = 0  # epoch of the last search
 
     def start_epoch(self, epoch: int) -> dict[str, float]:
         """Search the neighbours by projected features anew; collective over the column group."""
-        if self._learns and (not self._supports or (epoch - 1) % self._config.renew_every == 0):
+        due = (epoch - 1) % self._config.renew_every == 0 and epoch != self._renewed
+        if self._learns and (not self._supports or due):
             self._renew()
+            self._renewed = epoch
         return {}
+
+    def extra_state(self) -> dict[str, torch.Tensor]:
+        """Return the neighbours in use, which later weights would not find again; see `spec.Resumable`."""
+        state: dict[str, torch.Tensor] = {}
+        for place, support in enumerate(self._supports):
+            state |= {f"rows.{place}": support.rows.cpu(), f"columns.{place}": support.columns.cpu()}
+        return state | {"renewed": torch.tensor(self._renewed)} if state else {}
+
+    def load_extra_state(self, state: Tensors) -> None:
+        """Go on with the neighbours of `extra_state`."""
+        self._renewed = int(state["renewed"])
+        self._supports = [
+            _support(_graph(state[f"rows.{place}"], state[f"columns.{place}"], self._domain.n_items), self._device)
+            for place in range(len(self._frozen))
+        ]
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the ranking loss and the regulariser."""
@@ -169,6 +187,12 @@ class Lattice(nn.Module):
         cosines = (products / (lengths[support.rows] * lengths[support.columns])).clamp_min(0)
         degrees = torch.zeros_like(squares).index_add(0, support.rows, cosines).clamp_min(_TINY).sqrt()
         return use_on_rows(cosines / (degrees[support.rows] * degrees[support.columns]), self._grid)
+
+
+def _graph(rows: torch.Tensor, columns: torch.Tensor, n: int) -> sparse.csr_array:
+    """Make (n, n) CSR of entries that stand in order of their rows."""
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows.numpy(), minlength=n))])
+    return sparse.csr_array((np.ones(len(rows), dtype=np.float32), columns.numpy(), starts), shape=(n, n))
 
 
 def _support(near: sparse.csr_array, device: torch.device) -> _Support:

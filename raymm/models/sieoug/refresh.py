@@ -45,7 +45,7 @@ class PlanRefresh:
         self._waited_s = 0.0
 
     def start_epoch(self, epoch: int) -> dict[str, float]:
-        """Take up and ask for what is due; collective.
+        """Take up and ask for what is due; collective. What was done before a resume within this epoch stays done.
 
         Returns:
             Facts of the plan in use and its `age` in epochs; `waited_s` is what this rank waited for it in this epoch,
@@ -56,10 +56,10 @@ class PlanRefresh:
             SolverError: A solve failed, here or elsewhere.
         """
         self._waited_s = 0.0
-        if epoch == self._first:
+        if epoch == self._first and self.current is None:
             self._submit(epoch)
             self._take()
-        elif epoch > self._first and (epoch - self._first) % self._every == 0:
+        elif epoch > self._first and (epoch - self._first) % self._every == 0 and self._pending_epoch != epoch:
             self._take()
             self._submit(epoch)
         if self.current is None:

@@ -67,3 +67,20 @@ def test_neighbours_follow_the_projections_every_few_epochs() -> None:
     assert model._supports is first
     model.start_epoch(3)
     assert not torch.equal(model._supports[0].columns, first[0].columns)
+
+
+def test_a_resume_within_an_epoch_keeps_the_neighbours_in_use() -> None:
+    model, again = (make(SPEC, LatticeConfig(width=5, neighbours=4, renew_every=2)) for _ in range(2))
+    assert model.extra_state() == {}
+    model.start_epoch(3)
+    state = model.extra_state()
+    with torch.no_grad():  # later weights, which would find other neighbours
+        for projection in (*model.projections, *again.projections):
+            projection.weight.weight.normal_(generator=torch.Generator().manual_seed(0))
+    again.load_extra_state(state)
+    again.start_epoch(3)
+    for ours, theirs in zip(again._supports, model._supports, strict=True):
+        assert all(torch.equal(value, vars(theirs)[name]) for name, value in vars(ours).items())
+    torch.testing.assert_close(stored(again), stored(model))
+    again.start_epoch(5)
+    assert not torch.equal(again._supports[0].columns, model._supports[0].columns)

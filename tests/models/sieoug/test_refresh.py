@@ -130,3 +130,16 @@ def test_training_that_goes_on_without_a_plan_is_an_error():
     refresh, _, users = _refresh()
     with pytest.raises(TrainingError, match="no plan between the users at epoch 7"):
         _run(refresh, users, [7])
+
+
+@pytest.mark.parametrize("stop", [3, 6])
+def test_an_epoch_that_is_begun_again_after_a_resume_within_it_asks_for_nothing_more(stop):
+    whole, _, users = _refresh()
+    _run(whole, users, range(3, stop + 1))
+    second, recorder, users = _refresh()
+    second.load(whole.state())
+    recorder.log.clear()
+    users.epoch = 99  # embeddings are others by now
+    second.start_epoch(stop)
+    assert recorder.log == []
+    assert torch.equal(second.current.weights, whole.current.weights)
