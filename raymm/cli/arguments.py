@@ -7,7 +7,7 @@ from pathlib import Path
 
 import raymm
 from raymm import config
-from raymm.cli import describe, pull, recommend, tune
+from raymm.cli import compare, describe, pull, recommend, tune
 from raymm.experiment import describe_experiment
 from raymm.models.registry import MODELS
 from raymm.transport.population import PopulationConfig
@@ -60,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     _train(_verb(verbs, "train", "train a model on a prepared set"))
     _tune(_verb(verbs, "tune", "search the settings of one model or of several, and compare them"))
     _evaluate(_verb(verbs, "evaluate", "rank the test set with a run, beside popularity, and write a report"))
+    compare.add_arguments(_verb(verbs, "compare", "compare evaluated runs user by user, whole and by slice"))
     _register(_verb(verbs, "register", "put an evaluated run into the MLflow model registry"))
     _pipeline(_verb(verbs, "pipeline", "prepare, train, evaluate and register in one go"))
     _match(_verb(verbs, "match", "match the users of two populations by optimal transport, with a certificate"))

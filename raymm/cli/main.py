@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from raymm import config
-from raymm.cli import describe, pull, recommend, tune
+from raymm.cli import compare, describe, pull, recommend, tune
 from raymm.cli.arguments import make_parser, settings_table
 from raymm.cli.display import Display
 from raymm.errors import ConfigError, RaymmError
@@ -247,6 +247,7 @@ _VERBS = {
     "train": _train,
     "tune": _tune,
     "evaluate": _evaluate,
+    "compare": compare.run,
     "register": _register,
     "pipeline": _pipeline,
     "match": _match,

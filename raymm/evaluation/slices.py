@@ -48,6 +48,17 @@ def by_item_popularity(values: RankingValues, domain: Domain, groups: int = 5) -
         ConfigError: More groups than items, or fewer than two.
         DataError: The values belong to another domain.
     """
+    parts = popularity_parts(values, domain, groups)
+    return tuple(_slice("item popularity", name, restrict(values, pairs)) for name, pairs in parts.items())
+
+
+def popularity_parts(values: RankingValues, domain: Domain, groups: int = 5) -> dict[str, np.ndarray]:
+    """Say which held-out pairs fall into which slice of `by_item_popularity`: name to (P,) bool.
+
+    Raises:
+        ConfigError: More groups than items, or fewer than two.
+        DataError: The values belong to another domain.
+    """
     _check_domain(values, domain)
     if not 2 <= groups <= domain.n_items:
         raise ConfigError(f"{groups} groups", f"2 to {domain.n_items}, the number of items", "popularity groups")
@@ -61,7 +72,7 @@ def by_item_popularity(values: RankingValues, domain: Domain, groups: int = 5) -
     parts |= {f"group {part + 1} of {groups}{ends.get(part, '')}": group == part for part in range(groups)}
     if (degrees == 0).any():
         parts["not in training"] = degree == 0
-    return tuple(_slice("item popularity", name, restrict(values, pairs)) for name, pairs in parts.items())
+    return parts
 
 
 def by_history_length(
@@ -81,6 +92,19 @@ def by_history_length(
         ConfigError: Bounds that do not ascend from 0 or more.
         DataError: The values belong to another domain.
     """
+    parts = history_parts(values, domain, bounds)
+    return tuple(_slice("user history", name, restrict(values, pairs)) for name, pairs in parts.items())
+
+
+def history_parts(
+    values: RankingValues, domain: Domain, bounds: Sequence[int] = (0, 1, 2, 5, 10, 20)
+) -> dict[str, np.ndarray]:
+    """Say which held-out pairs fall into which slice of `by_history_length`: name to (P,) bool, none of them empty.
+
+    Raises:
+        ConfigError: Bounds that do not ascend from 0 or more.
+        DataError: The values belong to another domain.
+    """
     _check_domain(values, domain)
     if not bounds or bounds[0] < 0 or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
         raise ConfigError(f"bounds {list(bounds)}", "ascending whole numbers from 0", "history bounds")
@@ -88,11 +112,8 @@ def by_history_length(
     lows = [0, *(bound + 1 for bound in bounds)]
     names = [str(high) if low == high else f"{low} to {high}" for low, high in zip(lows, bounds, strict=False)]
     part_of = np.repeat(np.searchsorted(np.array(bounds), lengths), np.diff(values.starts))
-    slices = (
-        _slice("user history", name, restrict(values, part_of == part))
-        for part, name in enumerate([*names, f"{lows[-1]} or more"])
-    )
-    return tuple(part for part in slices if part.n_users)
+    parts = {name: part_of == part for part, name in enumerate([*names, f"{lows[-1]} or more"])}
+    return {name: pairs for name, pairs in parts.items() if pairs.any()}
 
 
 def item_degrees(domain: Domain) -> np.ndarray:
