@@ -55,8 +55,15 @@ def render_sweep(record: SweepRecord) -> str:
 def sweep_table(record: SweepRecord) -> Table:
     """Lay out the models of a sweep, the best first, for the terminal."""
     title = f"{record.metric} on validation; mean over seeds of the best finalist"
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", title=Text(title), title_justify="left")
-    for name in ("model", "trials", "stopped", "failed", "best trial", "mean (sd)", "seeds", "time"):
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        title=Text(title),
+        title_justify="left",
+    )
+    for name in ("model", "trials", "stopped", "failed", "best", "mean (sd)", "seeds", "time"):
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     for place, model in enumerate(_ordered(record)):
         counts = [str(len(model.searched)), str(model.count("stopped")), str(model.count("failed"))]

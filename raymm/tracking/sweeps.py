@@ -39,13 +39,19 @@ class SweepTracker:
     """
 
     def __init__(self, tracking: Tracking | None, folder: Path, data: str) -> None:
-        self.problem: TrackingError | None = None
+        self._problem: TrackingError | None = None
         self._tracking, self._folder, self._data = tracking, folder, data
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="sweep tracking", daemon=True)
         self._parent: Run | None = None
         self._runs: dict[str, Run] = {}
         self._orphans: set[str] = set()
+
+    @property
+    def problem(self) -> TrackingError | None:
+        """What could not be sent, of the first run that has such; None if all was."""
+        runs = [self._parent, *self._runs.values()]
+        return self._problem or next((run.problem for run in runs if run is not None and run.problem is not None), None)
 
     def start(self, settings: Mapping[str, str]) -> None:
         """Start or resume the parent run."""
@@ -83,7 +89,7 @@ class SweepTracker:
             try:
                 task()
             except (TrackingError, OSError) as error:  # a damaged file of a run; the sweep goes on without it
-                self.problem = error if isinstance(error, TrackingError) else TrackingError(str(error))
+                self._problem = error if isinstance(error, TrackingError) else TrackingError(str(error))
 
     def _tags(self, model: str) -> dict[str, str]:
         source = Path(raymm.__file__).parent
@@ -120,7 +126,6 @@ class SweepTracker:
         if trial.value is not None:
             run.log_epoch({"best_value": trial.value}, trial.best_epoch)
         run.finish(_STATUS[trial.state])
-        self.problem = run.problem or self.problem
 
     def _finish(self, record: SweepRecord, files: Sequence[Path]) -> None:
         parent = self._parent
@@ -139,7 +144,6 @@ class SweepTracker:
         for path in files:
             parent.log_artefact(path)
         parent.finish()
-        self.problem = parent.problem or self.problem
 
     def _needed(self) -> Tracking:
         if self._tracking is None:
