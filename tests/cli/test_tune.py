@@ -1,0 +1,110 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from rich.console import Console
+
+from raymm.cli.arguments import make_parser
+from raymm.cli.display import Display
+from raymm.cli.tune import SweepDisplay, on_domain, start_values
+from raymm.errors import ConfigError
+from raymm.experiment import build_experiment
+from raymm.report.sweep_record import TrialRecord
+from raymm.verbs.ledger import Ledger, Start
+
+
+def test_what_is_typed_is_taken():
+    typed = ["tune", "sieoug", "ease", "--data", "d", "--name", "n", "--trials", "3", "--search", "grid"]
+    chosen = make_parser().parse_args([*typed, "--scheduler", "fifo", "--concurrent", "2", "--tracking-uri", "u"])
+    assert chosen.models == ["sieoug", "ease"]
+    assert (chosen.trials, chosen.search, chosen.scheduler, chosen.concurrent) == (3, "grid", "fifo", "2")
+
+
+def test_a_setting_goes_to_the_models_that_have_it():
+    found = start_values(["lightgcn", "ease"], {}, ["train.loop.epochs=3", "settings.ridge=5.0", "train.seed=4"])
+    assert build_experiment(found["lightgcn"]).train.loop.epochs == 3
+    assert build_experiment(found["ease"]).settings.ridge == 5.0
+    assert [build_experiment(values).train.seed for values in found.values()] == [4, 4]
+    with pytest.raises(ConfigError, match="nothing"):
+        start_values(["lightgcn", "ease"], {}, ["settings.nothing=1"])
+    with pytest.raises(ConfigError, match="at least 1"):
+        start_values(["lightgcn"], {}, ["settings.width=0"])
+
+
+def test_models_of_one_domain_and_of_two_have_the_same_measure():
+    one, two = (build_experiment(on_domain({"model": model}, "arts")) for model in ("lightgcn", "sieoug"))
+    assert one.train.loop.selection == two.train.loop.selection == "arts.ndcg@10"
+    assert (one.train.domain, two.train.domain) == ("arts", "")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_every_trial_that_ends_is_shown(tmp_path, terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
+    board, ledger = SweepDisplay(Display(console), 2), Ledger(tmp_path / "l")
+    board.step("Searching m")
+    ledger.started("m-000", {"settings.width": 8}, Start("m", 0))
+    board.trial(ledger.trial("m-000"), ledger)
+    ledger.ended("m-000", "failed", "DataError: [red]none[/]")
+    board.trial(ledger.trial("m-000"), ledger)
+    if terminal:
+        time.sleep(0.4)
+    board.close()
+    shown = console.file.getvalue()
+    assert "m-000" in shown
+    assert "DataError: [red]none[/]" in shown
+    assert isinstance(ledger.trial("m-000"), TrialRecord)
+
+
+def _kill(process):
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGKILL)
+    for child in children:
+        if child.is_running():
+            child.kill()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_sweep_whose_driver_is_killed_goes_on(prepared_sample, tmp_path):
+    command = [sys.executable, "-m", "raymm.cli.main", "tune", "bprmf", "item_knn", "--domain", "arts"]
+    command += ["--data", str(prepared_sample), "--name", "killed", "--sweeps", str(tmp_path), "--store", str(tmp_path)]
+    command += ["--trials", "3", "--finalists", "1", "--seeds", "2", "--address", "local", "--scheduler", "fifo"]
+    command += ["--set", "train.loop.epochs=30", "--set", "scale.checkpoint_every=2", "--set", "scale.engine=torch"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    ledger = tmp_path / "killed" / "trials.jsonl"
+
+    def running():
+        trials = Ledger(ledger).of("bprmf") if ledger.is_file() else ()
+        return len(trials) == 2 and trials[1].state == "running" and trials[1].epochs >= 5
+
+    while process.poll() is None and not running():
+        time.sleep(0.1)
+    assert process.poll() is None, "the driver was to be killed in the middle of the second trial"
+    _kill(process)
+    before = Ledger(ledger).trials
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    trials = {trial.name: trial for trial in Ledger(ledger).trials}
+    assert [trials[trial.name].attempts for trial in before] == [1, 2]
+    assert {trial.state for trial in trials.values()} == {"finished"}
+    entries = [json.loads(line) for line in ledger.read_text().splitlines()]
+    second = max(place for place, entry in enumerate(entries) if entry["event"] == "session")
+    first = next(entry for entry in entries[second:] if entry["event"] == "reported")
+    assert (first["trial"], first["epoch"] > 2) == ("bprmf-001", True)  # from a checkpoint, not from the start
+    assert "bprmf-001 started again" in done.stdout
+    history = (tmp_path / "killed" / "trials" / "bprmf-001" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in history] == list(range(1, len(history) + 1))
+    from raymm.tracking.store import open_tracking
+
+    def look(client):
+        return client.search_runs([client.get_experiment_by_name("raymm").experiment_id])
+
+    runs = open_tracking(None, tmp_path).reach("looking", look)
+    assert sorted(run.info.run_name for run in runs) == sorted([*trials, "killed"])
+    assert len(trials) == 7  # three of each search, and one run with another seed
