@@ -4,10 +4,14 @@ import numpy as np
 import ot
 import pytest
 import torch
+from scipy.spatial.distance import cdist
+from scipy.special import softmax
 
 from raymm.errors import SolverError
 from raymm.transport import bilinear, sinkhorn
+from raymm.transport.cost import add_mask, relation_cost
 from raymm.transport.fixed_point import State
+from raymm.transport.marginals import anchored
 from raymm.transport.problem import state_problem
 from raymm.transport.sinkhorn import SolverConfig
 from raymm.transport.streaming import solve_streaming
@@ -35,17 +39,88 @@ def plan(cost: bilinear.Bilinear, a: torch.Tensor, b: torch.Tensor, f: torch.Ten
     return sinkhorn.plan(cost.dense(), a, b, f, g, 0.1).numpy()
 
 
-@pytest.mark.parametrize("name", ["cosine", "euclidean", "profile", "hellinger", "blend", "masked"])
-@pytest.mark.parametrize("rho", [math.inf, 0.1])
-def test_plan_equals_pot_for_every_cost_mask_and_marginal(name: str, rho: float) -> None:
-    cost, a, b = costs()[name], masses(160), masses(130, 1)
-    solution = solve_streaming(state_problem(cost, a, b, 0.1, rho), TIGHT)
-    arrays = a.numpy(), b.numpy(), cost.dense().numpy()
+COSTS = ("cosine", "euclidean", "profile", "hellinger", "js", "blend")
+SIZES = [(90, 90), (100, 70), (70, 100), pytest.param((2000, 1800), marks=pytest.mark.slow)]
+
+
+def written_out(name: str, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
+    """The costs once more, by scipy and numpy alone."""
+    if name == "blend":
+        return 0.3 * written_out("cosine", x, y) + 0.7 * written_out("profile", x, y)
+    points, others = x.numpy(), y.numpy()
+    if name == "cosine":
+        return cdist(points, others, "cosine")
+    if name == "euclidean":
+        return cdist(points, others, "sqeuclidean")
+    known = [1.0 - cdist(side, side[:20], "cosine") for side in (points, others)]
+    if name == "profile":
+        return cdist(*(side - side.mean(axis=0) for side in known), "cosine")
+    r, q = (softmax(side / 0.1, axis=1) for side in known)
+    if name == "hellinger":
+        return 0.5 * cdist(np.sqrt(r), np.sqrt(q), "sqeuclidean")
+    return cdist(r, q, "jensenshannon") ** 2 / math.log(2.0)
+
+
+def by_raymm(
+    name: str, soft: bool, sides: tuple[torch.Tensor, torch.Tensor], some: tuple[torch.Tensor, ...], rho: float
+) -> np.ndarray:
+    """The plan between some rows and columns: on the fly, or for Jensen-Shannon dense."""
+    rows, columns, a, b = some
+    total = float(a.sum())  # a hard mask leaves less than 1 to the unknown users, who are matched by themselves
+    a, b = a / total, b / total
+    if name == "js":
+        shown = torch.arange(20)
+        cost = relation_cost(*sides, shown, "js", 0.1, "fixed")
+        cost = (add_mask(cost, 20, 2.0) if soft else cost)[rows][:, columns]
+        dense = sinkhorn.solve(cost, a, b, 0.1, (rho, rho), TIGHT)
+        return sinkhorn.plan(cost, a, b, dense.f, dense.g, 0.1).numpy() * total
+    one, profile = bilinear.cosine(*sides), bilinear.profile(*sides, PAIRS)
+    ways = {"cosine": one, "profile": profile, "blend": bilinear.blend([(0.3, one), (0.7, profile)])}
+    ways["euclidean"] = bilinear.squared_euclidean(*sides)
+    ways["hellinger"] = bilinear.hellinger_relation(*sides, PAIRS)
+    chosen = bilinear.with_soft_mask(ways[name], PAIRS, 2.0) if soft else ways[name]
+    chosen = chosen.take(rows, columns)
+    found = solve_streaming(state_problem(chosen, a, b, 0.1, rho), TIGHT)
+    return sinkhorn.plan(chosen.dense(), a, b, found.f, found.g, 0.1).numpy() * total
+
+
+@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize("mask", ["none", "soft", "hard"])
+@pytest.mark.parametrize("rho", [math.inf, 0.1], ids=["balanced", "relaxed"])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_plan_equals_pot_for_every_cost_mask_marginal_and_size(
+    name: str, mask: str, rho: float, size: tuple[int, int]
+) -> None:
+    n, m = size
+    sides = domains(n, m, 40)
+    cost = written_out(name, *sides)
+    if name == "euclidean":  # in the unit of the others, so that one epsilon suits all
+        root = math.sqrt(float(cost.mean()))
+        sides, cost = (sides[0] / root, sides[1] / root), cost / root**2
+    a, b = masses(n), masses(m, 1)
+    rows, columns = torch.arange(n), torch.arange(m)
+    if mask == "soft":
+        cost[:20] += 2.0
+        cost[20:, :20] += 2.0
+        cost[range(20), range(20)] -= 2.0
+    if mask == "hard":
+        given = anchored(n, m, 20)
+        a, b, rows, columns = given.a, given.b, rows[20:], columns[20:]
+    found = by_raymm(name, mask == "soft", sides, (rows, columns, a[rows], b[columns]), rho)
     if math.isinf(rho):
-        truth = ot.sinkhorn(*arrays, 0.1, "sinkhorn", 50_000, 1e-11)
+        if mask == "hard":  # the whole problem, in which a known user has one possible partner
+            cost[:20], cost[20:, :20] = np.inf, np.inf
+            cost[range(20), range(20)] = 0.0
+        truth = ot.sinkhorn(a.numpy(), b.numpy(), cost, 0.1, "sinkhorn", 50_000, 1e-12)
+        if mask == "hard":
+            np.testing.assert_allclose(truth[range(20), range(20)], given.shared_mass, rtol=1e-9)
     else:
+        scale = float(a[rows].sum())  # the relaxed problem of the unknown users alone
+        arrays = (a[rows] / scale).numpy(), (b[columns] / scale).numpy(), cost[rows][:, columns]
         truth = ot.unbalanced.sinkhorn_unbalanced(*arrays, 0.1, rho, reg_type="kl", numItermax=50_000, stopThr=1e-14)
-    assert np.abs(plan(cost, a, b, solution.f, solution.g) - truth).sum() < 1e-6 * truth.sum()
+        truth = truth * scale
+    part = truth[-len(rows) :, -len(columns) :]
+    assert np.abs(found - part).sum() < 1e-6 * part.sum()
 
 
 def test_float32_blocks_stay_close_to_float64() -> None:
@@ -87,18 +162,3 @@ def test_a_tolerance_below_the_rounding_of_float32_is_refused() -> None:
     problem = state_problem(costs(torch.float32)["cosine"], None, None, 0.1)
     with pytest.raises(SolverError, match="float32 blocks"):
         solve_streaming(problem, SolverConfig(tolerance=1e-9))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("rho", [math.inf, 0.1])
-def test_plan_of_two_thousand_users_equals_pot(rho: float) -> None:
-    x, y = domains(2000, 1800, 600)
-    cost, a, b = bilinear.cosine(x, y), masses(2000), masses(1800, 1)
-    solution = solve_streaming(state_problem(cost, a, b, 0.05, rho), TIGHT)
-    arrays = a.numpy(), b.numpy(), cost.dense().numpy()
-    if math.isinf(rho):
-        truth = ot.sinkhorn(*arrays, 0.05, "sinkhorn", 50_000, 1e-11)
-    else:
-        truth = ot.unbalanced.sinkhorn_unbalanced(*arrays, 0.05, rho, reg_type="kl", numItermax=50_000, stopThr=1e-13)
-    found = sinkhorn.plan(cost.dense(), a, b, solution.f, solution.g, 0.05).numpy()
-    assert np.abs(found - truth).sum() < 1e-6 * truth.sum()
