@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,32 @@ from raymm.transport.problem import Problem
 from raymm.transport.support import shared_out
 from raymm.transport.sweep import LocalSweep, Task
 
-Marked = tuple[int, list[Any]]  # a version number, and a reference inside a list so that Ray does not fetch it unasked
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """All that an actor is made of; it travels with every call.
+
+    An actor that Ray started again has forgotten everything, and Ray does not keep the arguments of a constructor for
+    it. References stand inside containers, so that Ray does not fetch them unasked.
+
+    Attributes:
+        arrays: References of the arrays of the problem, which the driver holds.
+        rows: First row, and one past the last.
+        weights: epsilon and rho.
+        threads: Of the actor.
+        version: Number of the tasks.
+        tasks: The reference of the tasks, in a list.
+    """
+
+    arrays: dict[str, Any]
+    rows: tuple[int, int]
+    weights: tuple[float, float]
+    threads: int
+    version: int
+    tasks: list[Any]
+
+
+Recipe = tuple[int, Share, list[Any]]  # how f was made: number of the pass, share, and the reference of g in a list
 
 
 class RayRows:
@@ -39,16 +64,14 @@ class RayRows:
     def __init__(self, problem: Problem, tasks: Sequence[Task], workers: int, cpus: int = 1) -> None:
         _check_cluster(workers, cpus)
         self._runs = shared_out(tasks, problem.cost.m, workers)
-        self._m, self._version, self._made = problem.cost.m, 0, 0
+        self._version, self._made = 0, 0
         # Held here for as long as an actor may have to be started again with them.
-        self._stored = {name: ray.put(array.cpu().numpy()) for name, array in _arrays(problem).items()}
+        stored = {name: ray.put(array.cpu().numpy()) for name, array in _arrays(problem).items()}
+        rows = [(tasks[run.start].start, tasks[run.stop - 1].stop) for run in self._runs]
+        self._shares = [Share(stored, own, (problem.epsilon, problem.rho), cpus, 0, []) for own in rows]
         holder: Any = ray.remote(RowHolder).options(num_cpus=cpus, max_restarts=-1, max_task_retries=-1)
-        self._holders: list[Any] = []
-        for run in self._runs:
-            rows = (tasks[run.start].start, tasks[run.stop - 1].stop)
-            self._holders.append(holder.remote(self._stored, rows, (problem.epsilon, problem.rho), cpus))
-        self._offsets = [tasks[run.start].start for run in self._runs]
-        self._recipe: tuple[int, list[Marked], Any] | None = None
+        self._holders: list[Any] = [holder.remote() for _ in self._shares]
+        self._recipes: list[Recipe | None] = [None] * len(self._shares)
         self.retask(tasks)
 
     @property
@@ -69,99 +92,81 @@ class RayRows:
     def masses(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return row sums and column sums of the plan of the present f with another g."""
         stored = ray.put(g.numpy())
-        calls = [
-            holder.masses.remote(self._tasks[number], self._recipe_of(number), stored)
-            for number, holder in enumerate(self._holders)
-        ]
+        calls = [holder.masses.remote(*state, stored) for holder, *state in self._states()]
         parts = ray.get(calls)
         return torch.cat([torch.from_numpy(rows.copy()) for rows, _ in parts]), _summed([sums for _, sums in parts])
 
     def potentials(self) -> torch.Tensor:
         """Return f of the last pass."""
-        calls = [holder.potentials.remote(self._recipe_of(number)) for number, holder in enumerate(self._holders)]
+        calls = [holder.potentials.remote(*state) for holder, *state in self._states()]
         return torch.cat([torch.from_numpy(part.copy()) for part in ray.get(calls)])
 
     def retask(self, tasks: Sequence[Task]) -> None:
         """Let the rows see other columns from now on; the same row cells in the same order."""
         self._version += 1
-        self._tasks: list[Marked] = []
-        for run, offset in zip(self._runs, self._offsets, strict=True):
-            own = [replace(tasks[n], start=tasks[n].start - offset, stop=tasks[n].stop - offset) for n in run]
-            self._tasks.append((self._version, [ray.put(own)]))
+        for number, (run, share) in enumerate(zip(self._runs, self._shares, strict=True)):
+            first = share.rows[0]
+            own = [replace(tasks[n], start=tasks[n].start - first, stop=tasks[n].stop - first) for n in run]
+            self._shares[number] = replace(share, version=self._version, tasks=[ray.put(own)])
 
     def _renew(self, method: str, g: torch.Tensor, *more: Any) -> list[Any]:
         self._made += 1
         stored = ray.put(g.numpy())
-        self._recipe = (self._made, self._tasks, stored)
+        self._recipes = [(self._made, share, [stored]) for share in self._shares]
         calls = [
-            getattr(holder, method).remote(self._tasks[number], self._made, stored, *more)
-            for number, holder in enumerate(self._holders)
+            getattr(holder, method).remote(share, self._made, stored, *more)
+            for holder, share in zip(self._holders, self._shares, strict=True)
         ]
         return list(ray.get(calls))
 
-    def _recipe_of(self, number: int) -> tuple[int, Marked, list[Any]] | None:
-        """What an actor needs to make its f anew, should it have been started again since."""
-        if self._recipe is None:
-            return None
-        made, tasks, g = self._recipe
-        return made, tasks[number], [g]
+    def _states(self) -> list[tuple[Any, Share, Recipe | None]]:
+        """Return each actor with what it needs to make itself and its f anew, should it have been started again."""
+        return list(zip(self._holders, self._shares, self._recipes, strict=True))
 
 
 class RowHolder:
     """The actor: some rows, all columns, and the f of its rows."""
 
-    def __init__(
-        self, stored: dict[str, Any], rows: tuple[int, int], weights: tuple[float, float], threads: int
-    ) -> None:
-        torch.set_num_threads(threads)
-        arrays = {name: ray.get(reference) for name, reference in stored.items()}
-        for name in ("source", "source_offset", "a"):
-            arrays[name] = arrays[name][rows[0] : rows[1]]
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        none = torch.zeros(0, dtype=torch.int64)
-        sides = (tensors["source"], tensors["target"], tensors["source_offset"], tensors["target_offset"])
-        problem = Problem(Bilinear(*sides, none, none), tensors["a"], tensors["b"], *weights)
-        self._sweep = LocalSweep(problem)
+    def __init__(self) -> None:
+        self._sweep: LocalSweep | None = None
         self._version, self._made = -1, -1
 
-    def columns(self, tasks: Marked, made: int, g: np.ndarray) -> np.ndarray:
-        """Renew f, which is then number `made`; return own column sums."""
-        self._use(tasks)
-        sums = self._sweep.columns(torch.from_numpy(g.copy()))
+    def columns(self, share: Share, made: int, g: Any) -> np.ndarray:
+        """Renew f by g (m,), an array; f is then number `made`. Return own column sums."""
+        sums = self._using(share).columns(torch.from_numpy(g.copy()))
         self._made = made
         return np.asarray(sums.numpy())
 
-    def grouped(self, tasks: Marked, made: int, g: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
+    def grouped(self, share: Share, made: int, g: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
         """Renew f; return the masses of own tasks by group of columns."""
-        self._use(tasks)
-        mass = self._sweep.grouped(torch.from_numpy(g.copy()), torch.from_numpy(groups.copy()), n_groups)
+        mass = self._using(share).grouped(torch.from_numpy(g.copy()), torch.from_numpy(groups.copy()), n_groups)
         self._made = made
         return np.asarray(mass.numpy())
 
-    def masses(
-        self, tasks: Marked, recipe: tuple[int, Marked, list[Any]] | None, g: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def masses(self, share: Share, recipe: Recipe | None, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return own row sums and column sums of the present f with another g."""
         self._remake(recipe)
-        self._use(tasks)
-        rows, sums = self._sweep.masses(torch.from_numpy(g.copy()))
+        rows, sums = self._using(share).masses(torch.from_numpy(g.copy()))
         return np.asarray(rows.numpy()), np.asarray(sums.numpy())
 
-    def potentials(self, recipe: tuple[int, Marked, list[Any]] | None) -> np.ndarray:
+    def potentials(self, share: Share, recipe: Recipe | None) -> np.ndarray:
         """Return own f."""
         self._remake(recipe)
-        return np.asarray(self._sweep.potentials().numpy())
+        return np.asarray(self._using(share).potentials().numpy())
 
-    def _use(self, tasks: Marked) -> None:
-        version, reference = tasks
-        if version != self._version:
-            self._sweep.retask(ray.get(reference[0]))
-            self._version = version
+    def _using(self, share: Share) -> LocalSweep:
+        if self._sweep is None:
+            torch.set_num_threads(share.threads)
+            self._sweep = LocalSweep(_part(share))
+        if share.version != self._version:
+            self._sweep.retask(ray.get(share.tasks[0]))
+            self._version = share.version
+        return self._sweep
 
-    def _remake(self, recipe: tuple[int, Marked, list[Any]] | None) -> None:
+    def _remake(self, recipe: Recipe | None) -> None:
         if recipe is not None and recipe[0] != self._made:
-            made, tasks, g = recipe
-            self.columns(tasks, made, ray.get(g[0]))
+            made, share, g = recipe
+            self.columns(share, made, ray.get(g[0]))
 
 
 def on_ray(workers: int, cpus: int = 1) -> Callable[[Problem, Sequence[Task]], RayRows]:
@@ -190,6 +195,17 @@ def _arrays(problem: Problem) -> dict[str, torch.Tensor]:
         "a": problem.a,
         "b": problem.b,
     }
+
+
+def _part(share: Share) -> Problem:
+    """Fetch the arrays and cut the own rows out."""
+    arrays = {name: ray.get(reference) for name, reference in share.arrays.items()}
+    for name in ("source", "source_offset", "a"):
+        arrays[name] = arrays[name][share.rows[0] : share.rows[1]]
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    none = torch.zeros(0, dtype=torch.int64)
+    sides = (tensors["source"], tensors["target"], tensors["source_offset"], tensors["target_offset"])
+    return Problem(Bilinear(*sides, none, none), tensors["a"], tensors["b"], *share.weights)
 
 
 def _summed(parts: Sequence[np.ndarray]) -> torch.Tensor:

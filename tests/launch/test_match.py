@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from raymm.transport.checkpoint import Checkpoint
 from raymm.transport.fixed_point import Progress
 from raymm.transport.partitioned import Partition, PartitionConfig, solve_partitioned
 from raymm.transport.problem import Problem, state_problem
-from raymm.transport.sweep import LocalSweep
+from raymm.transport.sweep import LocalSweep, Task
 from tests.transport.people import domains, masses
 
 pytestmark = pytest.mark.ray
@@ -35,7 +36,7 @@ def partitioned() -> tuple[Problem, Partition]:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_actors_do_what_one_process_does() -> None:
+def test_actors_do_what_one_process_does(capfd: pytest.CaptureFixture[str]) -> None:
     problem, partition = partitioned()
     here, there = LocalSweep(problem, partition.tasks()), RayRows(problem, partition.tasks(), 3)
     assert len(there.holders) == 3
@@ -52,6 +53,7 @@ def test_actors_do_what_one_process_does() -> None:
         torch.testing.assert_close(
             there.grouped(g, groups, count), here.grouped(g, groups, count), atol=1e-9, rtol=1e-5
         )
+    assert "core_worker" not in capfd.readouterr().err  # Ray has nothing to say against how the actors are made
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -96,6 +98,29 @@ def test_a_killed_driver_goes_on_with_another_number_of_workers(tmp_path: Path, 
     ]
     assert float((plans[0] - plans[1]).abs().sum()) < 1e-5
     assert rest.certificate.upper == pytest.approx(alone.certificate.upper, rel=1e-5)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_solve_outlives_the_death_of_an_actor() -> None:
+    problem = stated()
+    alone = solve_partitioned(problem, SMALL, torch.Generator().manual_seed(0))
+    sweeps: list[RayRows] = []
+    killed: list[int] = []
+
+    def runner(problem: Problem, tasks: Sequence[Task]) -> RayRows:
+        sweeps.append(RayRows(problem, tasks, 2))
+        return sweeps[0]
+
+    def kill(progress: Progress) -> None:
+        if progress.stage != "sample" and progress.iteration in (2, 4) and len(killed) < 2:
+            ray.kill(sweeps[0].holders[len(killed)], no_restart=False)
+            killed.append(progress.iteration)
+
+    spread = solve_partitioned(problem, SMALL, torch.Generator().manual_seed(0), runner, observe=kill)
+    assert killed == [2, 4]
+    assert spread.iterations == alone.iterations
+    assert spread.certificate.relative_gap == pytest.approx(alone.certificate.relative_gap, rel=1e-3)
+    torch.testing.assert_close(spread.g, alone.g, atol=1e-6, rtol=0)
 
 
 @pytest.mark.usefixtures("ray_cluster")
