@@ -7,7 +7,7 @@ from pathlib import Path
 
 import raymm
 from raymm import config
-from raymm.cli import compare, describe, pull, recommend, tune
+from raymm.cli import compare, describe, export, pull, recommend, tune
 from raymm.experiment import describe_experiment
 from raymm.models.registry import MODELS
 from raymm.transport.population import PopulationConfig
@@ -41,6 +41,10 @@ settings:
 
 interrupted:
   The same command goes on from the last iteration, kept in .matching beside --output.
+
+new users:
+  --extend MATCHING --source new.parquet --output DIR lists the partners of source users who came later. Nothing is
+  solved again: they get the rows that the plan's potentials give them. `raymm export` writes the users of a run.
 """
 
 
@@ -71,6 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     recommend.add_arguments(ranking)
     _tracking(ranking)
     _ray(ranking)
+    export.add_arguments(_verb(verbs, "export", "write the users of a run as Parquet, for `raymm match`"))
     settings = _verb(
         verbs, "settings", "list every setting of a model's run or of a matching, with default and meaning"
     )
@@ -149,9 +154,10 @@ def _pipeline(parser: argparse.ArgumentParser) -> None:
 def _match(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.formatter_class = _MATCH, argparse.RawDescriptionHelpFormatter
     parser.add_argument("--source", type=Path, required=True, metavar="FILE", help="embeddings of the users to match")
-    parser.add_argument("--target", type=Path, required=True, metavar="FILE", help="embeddings of their candidates")
+    parser.add_argument("--target", type=Path, metavar="FILE", help="embeddings of their candidates")
     parser.add_argument("--anchors", type=Path, metavar="FILE", help="known pairs (default: none are known)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--extend", type=Path, metavar="DIR", help="matching whose target --source is matched to")
     parser.add_argument("--id-column", default="id", metavar="NAME", help="column of ids in Parquet (default: id)")
     parser.add_argument("--top-k", type=int, metavar="K", help="partners listed for each user (default: 32)")
     parser.add_argument("--epsilon", type=float, help="entropic weight, in the unit of the cost (default: chosen)")
@@ -165,6 +171,7 @@ def _match(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
     parser.add_argument("--workers", type=int, default=0, help="Ray actors; 0 works in this process (default: 0)")
+    parser.add_argument("--device", help="where this process computes, for example cuda (default: cpu)")
     parser.add_argument("--force", action="store_true", help="replace what stands at --output")
     _ray(parser)
 

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from raymm import config
-from raymm.cli import compare, describe, pull, recommend, tune
+from raymm.cli import compare, describe, export, extend, pull, recommend, tune
 from raymm.cli.arguments import make_parser, settings_table
 from raymm.cli.display import Display
 from raymm.errors import ConfigError, RaymmError
@@ -153,6 +153,11 @@ def _match(chosen: Namespace, display: Display) -> None:
     from raymm.report.matching import matching_table
     from raymm.verbs.match import MatchRequest, match_files
 
+    if chosen.extend is not None:
+        extend.run(chosen, display)
+        return
+    if chosen.target is None:
+        raise ConfigError("no --target", "embeddings of the candidates", "match", "name them, or give --extend")
     named = {
         "epsilon": chosen.epsilon,
         "top_k": chosen.top_k,
@@ -172,6 +177,7 @@ def _match(chosen: Namespace, display: Display) -> None:
         address=_address_of(chosen),
         id_column=chosen.id_column,
         force=chosen.force,
+        device=chosen.device or "cpu",
     )
     where = f"{chosen.workers} Ray actors" if chosen.workers else "this process"
     display.step(f"Matching {chosen.source} and {chosen.target} in {where}")
@@ -251,6 +257,7 @@ _VERBS = {
     "register": _register,
     "pipeline": _pipeline,
     "match": _match,
+    "export": export.run,
     "pull": _pull,
     "recommend": _recommend,
     "settings": _settings,

@@ -66,7 +66,7 @@ class Anderson:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return all that the next step depends on, for a checkpoint."""
-        errors = torch.tensor([self._last_error, self.best_error], dtype=torch.float64)
+        errors = torch.tensor([self._last_error, self.best_error], dtype=torch.float64, device="cpu")
         state = {"errors": errors}
         if self._points:
             state["points"] = torch.stack(self._points).cpu()

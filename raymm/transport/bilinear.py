@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from raymm.errors import SolverError
-from raymm.transport.cost import anchor_profile, relation_weights, unit_rows
+from raymm.transport.cost import relation_weights, unit_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,15 +132,44 @@ def profile(source: torch.Tensor, target: torch.Tensor, pairs: torch.Tensor) -> 
     """
     _check_sides(source, target, aligned=False)
     _need_pairs(pairs)
-    smallest = min(source.shape[1], target.shape[1])
-    s, t = anchor_profile(source, source[pairs[:, 0]]), anchor_profile(target, target[pairs[:, 1]])
-    if len(pairs) > smallest:
-        unit_s, unit_t = unit_rows(source), unit_rows(target)
-        anchors_s, anchors_t = unit_s[pairs[:, 0]].double(), unit_t[pairs[:, 1]].double()
-        left, values, right = torch.linalg.svd(anchors_s.T @ anchors_t, full_matrices=False)
-        s = _projected(unit_s, anchors_s, left * values.sqrt())
-        t = _projected(unit_t, anchors_t, right.T * values.sqrt())
+    x, y = unit_rows(source), unit_rows(target)
+    anchors_x, anchors_y = x[pairs[:, 0]], y[pairs[:, 1]]
+    bases = profile_bases(anchors_x, anchors_y)
+    s = profile_coordinates(x, x.double().mean(dim=0), anchors_x, bases[0])
+    t = profile_coordinates(y, y.double().mean(dim=0), anchors_y, bases[1])
     return _plain(s, t, 1.0)
+
+
+def profile_bases(source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the bases (d, k) and (d', k) float64 in which inner products of anchor profiles are taken.
+
+    Args:
+        source: (q, d) unit rows of the known users of one side.
+        target: (q, d') of their counterparts.
+    """
+    anchors_s, anchors_t = source.double(), target.double()
+    if len(source) <= min(source.shape[1], target.shape[1]):
+        return anchors_s.T, anchors_t.T
+    left, values, right = torch.linalg.svd(anchors_s.T @ anchors_t, full_matrices=False)
+    return left * values.sqrt(), right.T * values.sqrt()
+
+
+def profile_coordinates(
+    unit: torch.Tensor, mean: torch.Tensor, anchors: torch.Tensor, basis: torch.Tensor
+) -> torch.Tensor:
+    """Return points in `basis`, (n, k), each over the length of his centred anchor profile; flat profiles give zero.
+
+    Args:
+        unit: (n, d) unit rows.
+        mean: (d,) mean unit row of the side.
+        anchors: (q, d) unit rows of the known users of the side.
+        basis: (d, k) of `profile_bases`.
+    """
+    centred, known = unit.double() - mean.double(), anchors.double()
+    lengths = ((centred @ (known.T @ known)) * centred).sum(dim=1).clamp_min(0.0).sqrt()[:, None]
+    noise = torch.finfo(unit.dtype).eps * 8 * math.sqrt(len(known))
+    placed = (centred @ basis.double()) / lengths.clamp_min(noise)
+    return torch.where(lengths > noise, placed, torch.zeros_like(placed)).to(unit.dtype)
 
 
 def hellinger_relation(
@@ -183,8 +212,8 @@ def blend(parts: Sequence[tuple[float, Bilinear]]) -> Bilinear:
         kept[0][1],
         source=torch.cat([part.source * math.sqrt(weight) for weight, part in kept], dim=1),
         target=torch.cat([part.target * math.sqrt(weight) for weight, part in kept], dim=1),
-        source_offset=sum((weight * part.source_offset for weight, part in kept), torch.zeros(())),
-        target_offset=sum((weight * part.target_offset for weight, part in kept), torch.zeros(())),
+        source_offset=torch.stack([weight * part.source_offset for weight, part in kept]).sum(dim=0),
+        target_offset=torch.stack([weight * part.target_offset for weight, part in kept]).sum(dim=0),
     )
 
 
@@ -223,16 +252,6 @@ def _plain(source: torch.Tensor, target: torch.Tensor, constant: float) -> Bilin
         none,
         none,
     )
-
-
-def _projected(unit: torch.Tensor, anchors: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """Return the centred points in `basis`, each over the length of its anchor profile; flat profiles stay zero."""
-    centred = unit.double() - unit.double().mean(dim=0)
-    gram = anchors.T @ anchors
-    lengths = ((centred @ gram) * centred).sum(dim=1).clamp_min(0.0).sqrt()[:, None]
-    noise = torch.finfo(unit.dtype).eps * 8 * math.sqrt(len(anchors))
-    projected = torch.where(lengths > noise, (centred @ basis) / lengths.clamp_min(noise), torch.zeros(()))
-    return projected.to(unit.dtype)
 
 
 def _positions(chosen: torch.Tensor, size: int) -> torch.Tensor:

@@ -62,12 +62,12 @@ def _drawn(points: torch.Tensor, count: int, generator: torch.Generator) -> torc
     wanted = max(1, _SAMPLE_PER_CELL * count // 2)
     if len(points) <= wanted:
         return points
-    chosen = torch.randperm(len(points), generator=generator)[:wanted]
+    chosen = torch.randperm(len(points), generator=generator, device=generator.device)[:wanted]
     return points[chosen.to(points.device)]
 
 
 def _centres(points: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
-    chosen = torch.randperm(len(points), generator=generator)[:count]
+    chosen = torch.randperm(len(points), generator=generator, device=generator.device)[:count]
     centres = points[chosen.to(points.device)]
     for _ in range(_ROUNDS):
         nearest, distances = _nearest(points, centres)

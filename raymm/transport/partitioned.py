@@ -159,6 +159,8 @@ class _Run:
         self.checkpoint, self.observe, self.start = checkpoint, observe, start
         self.seconds: dict[str, float] = {}
         self.tolerance, self.round, self.done = config.tolerance, 0, 0
+        # Rows of the sampled bound hang on this and the round alone, so that a resumed solve draws the same ones.
+        self.bound_seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         self.state = State(torch.zeros_like(problem.b))
 
     def prepare(self) -> None:
@@ -220,6 +222,7 @@ class _Run:
         mixer = {name.removeprefix("mixer."): array for name, array in arrays.items() if name.startswith("mixer.")}
         self.state = State(arrays["g"], facts["iteration"], mixer, tuple(facts["errors"]))
         self.tolerance, self.round, self.done = facts["tolerance"], facts["round"], facts["done"]
+        self.bound_seed = facts["bound_seed"]
         self.sorted = self.problem.between(rows.order, columns.order)
         return True
 
@@ -239,6 +242,7 @@ class _Run:
             "tolerance": self.tolerance,
             "round": self.round,
             "done": self.done,
+            "bound_seed": self.bound_seed,
         }
         self.checkpoint.save(arrays, facts)
 
@@ -285,7 +289,8 @@ class _Run:
         if bool(partition.kept.all()):
             return certificate.lower_bound(problem, local, end.g, local), None
         if self.config.bound == "sampled":
-            chosen = _sample(len(problem.a), self.config.bound_rows, self.generator, problem.a)
+            generator = torch.Generator().manual_seed(self.bound_seed + self.round)
+            chosen = _sample(len(problem.a), self.config.bound_rows, generator, problem.a)
             every = torch.arange(len(problem.b), device=problem.b.device)
             exact = extend(problem.cost.take(chosen, every), end.g, problem.b, problem.epsilon, problem.rho)
             return certificate.sampled_lower_bound(problem, exact, chosen, end.g, local), None
@@ -333,4 +338,5 @@ def _sample(size: int, wanted: int, generator: torch.Generator, like: torch.Tens
     """Draw positions without replacement, ascending; everybody where `wanted` is enough for all."""
     if size <= wanted:
         return torch.arange(size, device=like.device)
-    return torch.randperm(size, generator=generator)[:wanted].sort().values.to(like.device)
+    drawn = torch.randperm(size, generator=generator, device=generator.device)
+    return drawn[:wanted].sort().values.to(like.device)

@@ -80,12 +80,13 @@ def state_problem(
         raise SolverError(f"rho {rho!r}", "above 0, infinite for balanced marginals", "entropic transport")
     lengths = [torch.linalg.vector_norm(side, dim=1).max() for side in (cost.source, cost.target)]
     reach, rounding = float(lengths[0] * lengths[1]), torch.finfo(cost.source.dtype).eps
+    double = cost.source.dtype == torch.float64
     # Rounding of the largest score that can occur is the error of an exponent.
     if not (epsilon > 0 and reach / epsilon * rounding < 1e-2):
         raise SolverError(
             f"epsilon {epsilon!r} with inner products up to {reach:g} in {cost.source.dtype}",
             f"at least {reach * rounding * 100:.2g}",
             "entropic transport",
-            "raise epsilon" + ("" if cost.source.dtype == torch.float64 else ", or give float64 embeddings"),
+            "raise epsilon" if double else "raise epsilon, or compute in float64 (of a matching: precision float64)",
         )
     return Problem(cost, masses[0], masses[1], epsilon, rho)

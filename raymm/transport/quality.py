@@ -98,15 +98,15 @@ def hide_pairs(pairs: torch.Tensor, n: int, m: int, config: QualityConfig, gener
             "quality on hidden pairs",
             "keep the default settings: there is too little to choose by",
         )
-    order = torch.randperm(len(pairs), generator=generator)
+    order = _shuffled(len(pairs), generator, pairs.device)
     n_hidden = min(max(2, int(config.hidden * len(pairs))), len(pairs) - 2, config.most_users)
     hidden, shown = pairs[order[:n_hidden]], pairs[order[n_hidden:]]
     sides = []
     for side, size in ((0, n), (1, m)):
-        free = torch.ones(size, dtype=torch.bool)
+        free = torch.ones(size, dtype=torch.bool, device=pairs.device)
         free[pairs[:, side]] = False
         others = torch.nonzero(free)[:, 0]
-        drawn = others[torch.randperm(len(others), generator=generator)[: config.most_users - n_hidden]]
+        drawn = others[_shuffled(len(others), generator, pairs.device)[: config.most_users - n_hidden]]
         sides.append(torch.cat([hidden[:, side], drawn]))
     return Trial(shown, sides[0], sides[1], n_hidden)
 
@@ -123,12 +123,13 @@ def ranks(cost: Bilinear, bias: torch.Tensor, n_hidden: int) -> torch.Tensor:
     Returns:
         (n_hidden,) float64.
     """
-    found = torch.empty(n_hidden, dtype=torch.float64)
-    every = torch.arange(cost.m)
+    device = cost.source.device
+    found = torch.empty(n_hidden, dtype=torch.float64, device=device)
+    every = torch.arange(cost.m, device=device)
     for start in range(0, n_hidden, _ROWS):
-        own = torch.arange(start, min(start + _ROWS, n_hidden))
+        own = torch.arange(start, min(start + _ROWS, n_hidden), device=device)
         scores = bias - cost.take(own, every).dense()
-        truth = scores[torch.arange(len(own)), own][:, None]
+        truth = scores[own - start, own][:, None]
         above, equal = (scores > truth).sum(dim=1).double(), (scores == truth).sum(dim=1).double()
         found[own] = 1.0 + above + 0.5 * (equal - 1.0)
     return found
@@ -143,7 +144,8 @@ def quality_of(method: str, found: torch.Tensor, candidates: int) -> Quality:
 def baselines(source: torch.Tensor, target: torch.Tensor, trial: Trial, config: PopulationConfig) -> list[Quality]:
     """Rank by chance, and by the nearest neighbour under each cost: cosine, Procrustes, profile, Hellinger."""
     m = len(trial.columns)
-    harmonic = float((1.0 / torch.arange(1, m + 1, dtype=torch.float64)).sum())
+    device = source.device
+    harmonic = float((1.0 / torch.arange(1, m + 1, dtype=torch.float64, device=device)).sum())
     rows = [Quality("random", 1.0 / m, min(1.0, 10.0 / m), harmonic / m, trial.n_hidden, m)]
     alone = replace(config, omega=1.0)
     ways = {
@@ -156,7 +158,7 @@ def baselines(source: torch.Tensor, target: torch.Tensor, trial: Trial, config: 
         del ways["cosine"]
     for name, way in ways.items():
         cost = population_cost(source, target, trial.shown, way).take(trial.rows, trial.columns)
-        nearest = ranks(cost, torch.zeros(m, dtype=torch.float64), trial.n_hidden)
+        nearest = ranks(cost, torch.zeros(m, dtype=torch.float64, device=device), trial.n_hidden)
         rows.append(quality_of(f"nearest by {name}", nearest, m))
     return rows
 
@@ -201,6 +203,10 @@ def choose_on_hidden(
             if found.mrr > best_mrr:
                 best, best_mrr = tried, found.mrr
     return best, rows
+
+
+def _shuffled(size: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+    return torch.randperm(size, generator=generator, device=generator.device).to(device)
 
 
 def _tried(cost: Bilinear, config: PopulationConfig, trial: Trial, quality: QualityConfig) -> Quality:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,18 @@ import torch
 from raymm import artefacts
 from raymm.config import build, plain
 from raymm.data.embeddings import Embeddings, read_embeddings, read_pairs
-from raymm.errors import ArtefactError, ConfigError, DataError
+from raymm.errors import ArtefactError, ClusterError, ConfigError, DataError
 from raymm.report.matching import FIGURE, draw_matching
 from raymm.transport.checkpoint import Checkpoint
 from raymm.transport.fixed_point import Progress as Pass
+from raymm.transport.frame import source_frame
 from raymm.transport.partitioned import Runner
 from raymm.transport.population import PopulationConfig, PopulationMatch, match_populations
 from raymm.transport.quality import Quality, QualityConfig, choose_on_hidden
 from raymm.transport.sweep import LocalSweep
-from raymm.verbs.matching_files import CERTIFICATE, QUALITY, write_plan
+from raymm.verbs.matching_files import CERTIFICATE, QUALITY, write_frame, write_plan
 
-KIND, SCHEMA = "matching", 1
+KIND, SCHEMA = "matching", 2
 FEWEST_TO_CHOOSE = 20  # known pairs: with fewer, less than ten are hidden, and one more hit decides
 
 Progress = Callable[[str, int, int, str], None]
@@ -47,6 +49,7 @@ class MatchRequest:
         address: Ray cluster, as `connect` takes it.
         id_column: Name of the column of ids.
         force: Replace what stands at `output`.
+        device: Where it is computed, as torch names it; only `cpu` with workers.
     """
 
     source: Path
@@ -60,6 +63,7 @@ class MatchRequest:
     address: str | None = None
     id_column: str = "id"
     force: bool = False
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +89,13 @@ class _Sides:
     target: Embeddings
     pairs: torch.Tensor
     inputs: dict[str, str]
+    device: torch.device
 
-    def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.from_numpy(self.source.vectors), torch.from_numpy(self.target.vectors)
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Source, target and pairs where they are computed with."""
+        vectors = (torch.from_numpy(side.vectors) for side in (self.source, self.target))
+        source, target = (side.to(self.device) for side in vectors)
+        return source, target, self.pairs.to(self.device)
 
 
 def match_files(request: MatchRequest, progress: Progress = lambda *_: None) -> Matching:
@@ -109,8 +117,9 @@ def match_files(request: MatchRequest, progress: Progress = lambda *_: None) -> 
     """
     if request.workers < 0 or request.seed < 0:
         raise ConfigError(f"workers {request.workers}, seed {request.seed}", "at least 0", "command line")
-    config = build(PopulationConfig, request.values, "settings of the matching")
-    sides = _read(request)
+    device = _device(request)
+    config = _config(request.values)
+    sides = _read(request, device)
     settings = {
         **plain(config),
         "given": sorted(set(request.values)),
@@ -121,16 +130,14 @@ def match_files(request: MatchRequest, progress: Progress = lambda *_: None) -> 
     if _stands(request, mark):
         return open_matching(request.output, reused=True)
     runner = _runner(request)
-    states = request.output.absolute().parent / ".matching" / request.output.name
-    (states / mark).mkdir(parents=True, exist_ok=True)
-    config, quality, notes = _settled(request, config, sides, states / mark, progress)
-    match = _solved(sides, config, request.seed, runner, (Checkpoint(states / mark / "state.npz", mark), progress))
-    with artefacts.writing(request.output, KIND, SCHEMA, sides.inputs, settings, request.force) as (draft, facts):
-        progress("writing", 0, 0, "")
-        record = _record(request, sides, config, match, notes)
-        _write(draft, sides, match, record, quality)
-        facts.update({name: record[name] for name in ("users", "known_pairs", "report")})
-    shutil.rmtree(states)
+    with _state_folder(request.output, mark) as state:
+        config, quality, notes = _settled(request, config, sides, state, progress)
+        match = _solved(sides, config, request.seed, runner, (Checkpoint(state / "state.npz", mark), progress))
+        with artefacts.writing(request.output, KIND, SCHEMA, sides.inputs, settings, request.force) as (draft, facts):
+            progress("writing", 0, 0, "")
+            record = _record(request, sides, config, match, notes)
+            _write(draft, sides, match, (config, record, quality))
+            facts.update({name: record[name] for name in ("users", "known_pairs", "report")})
     return open_matching(request.output)
 
 
@@ -150,7 +157,45 @@ def open_matching(folder: Path, reused: bool = False) -> Matching:
     )
 
 
-def _read(request: MatchRequest) -> _Sides:
+def _config(values: Mapping[str, Any]) -> PopulationConfig:
+    try:
+        return build(PopulationConfig, values, "settings of the matching")
+    except ConfigError as error:
+        remedy = "mend these settings; `raymm settings match` lists those of a matching"
+        raise ConfigError(error.found, error.expected, error.where, remedy) from error
+
+
+def _device(request: MatchRequest) -> torch.device:
+    try:
+        device = torch.device(request.device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        words = str(error).splitlines()[0]
+        raise ClusterError(
+            f"device {request.device!r}: {words}", "cpu, or a device of this machine", "match"
+        ) from error
+    if request.workers and device.type != "cpu":
+        found = f"device {request.device!r} and {request.workers} workers"
+        raise ClusterError(found, "workers on CPUs, or one device", "match", "leave one of them out")
+    return device
+
+
+@contextlib.contextmanager
+def _state_folder(output: Path, mark: str) -> Iterator[Path]:
+    """Keep a folder for the state of a matching until it is done; leave nothing where nothing was kept in it."""
+    home = output.absolute().parent / ".matching"
+    folder = home / output.name / mark
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+        shutil.rmtree(folder.parent)
+    finally:
+        for place in (folder, folder.parent, home):
+            with contextlib.suppress(OSError):  # not there any more, or something is kept in it
+                place.rmdir()
+
+
+def _read(request: MatchRequest, device: torch.device) -> _Sides:
     source = read_embeddings(request.source, request.id_column)
     target = read_embeddings(request.target, request.id_column)
     inputs = {"source": source.fingerprint, "target": target.fingerprint}
@@ -161,7 +206,7 @@ def _read(request: MatchRequest) -> _Sides:
     if len(pairs) == 1:
         where = str(request.anchors)
         raise DataError("1 known pair", "at least 2, or none", where, "one pair gives no direction: leave it out")
-    return _Sides(source, target, pairs, inputs)
+    return _Sides(source, target, pairs, inputs, device)
 
 
 def _choosing(request: MatchRequest, sides: _Sides) -> bool:
@@ -222,7 +267,7 @@ def _chosen(config: PopulationConfig, given: set[str], sides: _Sides, seed: int,
         progress("trying settings on hidden pairs", done, trials.trials, f"{found.method}: hit@1 {found.hit_at_1:.3f}")
 
     generator = torch.Generator().manual_seed(seed)
-    chosen, rows = choose_on_hidden(*sides.vectors(), sides.pairs, config, trials, generator, tell)
+    chosen, rows = choose_on_hidden(*sides.tensors(), config, trials, generator, tell)
     plans = rows[-trials.trials :]
     best = max(plans, key=lambda row: row.mrr)
     return {
@@ -259,9 +304,8 @@ def _solved(
     def after(done: Pass) -> None:
         progress(f"matching, {done.stage}", done.iteration, 0, f"column error {done.error:.1e}")
 
-    source, target = sides.vectors()
     generator = torch.Generator().manual_seed(seed)
-    return match_populations(source, target, sides.pairs, config, generator, runner, (checkpoint, after))
+    return match_populations(*sides.tensors(), config, generator, runner, (checkpoint, after))
 
 
 def _record(
@@ -290,11 +334,16 @@ def _record(
 
 
 def _write(
-    draft: Path, sides: _Sides, match: PopulationMatch, record: Mapping[str, Any], quality: Mapping[str, Any]
+    draft: Path,
+    sides: _Sides,
+    match: PopulationMatch,
+    said: tuple[PopulationConfig, Mapping[str, Any], Mapping[str, Any]],
 ) -> None:
+    config, record, quality = said
     write_plan(draft, match, sides.source.ids, sides.target.ids)
+    write_frame(draft, source_frame(*sides.tensors(), config))
     (draft / CERTIFICATE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     if quality:
         (draft / QUALITY).write_text(json.dumps(quality, indent=1) + "\n")
-    best = match.partners.weights[match.rows, 0].numpy()
-    (draft / FIGURE).write_bytes(draw_matching(best, match.partners.effective[match.rows].numpy(), quality))
+    best, effective = match.partners.weights[match.rows, 0].cpu(), match.partners.effective[match.rows].cpu()
+    (draft / FIGURE).write_bytes(draw_matching(best.numpy(), effective.numpy(), quality))

@@ -37,6 +37,9 @@ def test_what_was_matched_is_shown_and_the_same_again_is_read(tmp_path, capsys):
         (("--workers", "-1"), ("workers -1",)),
         (("--id-column", "user"), ("a column 'user'", "--id-column")),
         (("--source", "missing.parquet"), ("missing.parquet", "no such file")),
+        (("--device", "cuda:99"), ("cuda:99", "a device of this machine")),
+        (("--device", "meta", "--workers", "2"), ("2 workers", "one device")),
+        (("--extend", "first"), ("--target, --anchors together with --extend", "nothing is solved again")),
     ],
 )
 def test_what_cannot_be_matched_is_named(tmp_path, capsys, more, words):
@@ -46,3 +49,15 @@ def test_what_cannot_be_matched_is_named(tmp_path, capsys, more, words):
     for word in (*words, "found:"):
         assert word in shown, shown
     assert not (tmp_path / "out" / "first").exists()
+
+
+def test_new_users_are_matched_by_an_earlier_matching(tmp_path, capsys):
+    asked = request(tmp_path)
+    assert main(_typed(asked, "--epsilon", "0.05", "--no-choose")) == 0
+    typed = ["match", "--extend", str(asked.output), "--source", str(asked.source), "--output", str(tmp_path / "new")]
+    assert main([*typed, "--top-k", "3"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "300 new users among 200 candidates" in shown
+    assert len(list((tmp_path / "new" / "partners").glob("*.parquet"))) == 1
+    assert main(["match", "--source", str(asked.source), "--output", str(tmp_path / "other")]) == FAILED
+    assert "no --target" in capsys.readouterr().err

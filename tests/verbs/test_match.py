@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from raymm import artefacts
-from raymm.errors import ArtefactError, ConfigError, DataError
+from raymm.errors import ArtefactError, ClusterError, ConfigError, DataError, SolverError
 from raymm.transport.checkpoint import Checkpoint
 from raymm.verbs.match import MatchRequest, match_files
 from tests.verbs.matching import request
@@ -49,7 +49,7 @@ def test_settings_are_chosen_on_hidden_pairs_and_what_was_given_is_kept(tmp_path
     assert best > 20 * found.quality["baselines"][0]["hit_at_1"]
     for name, value in FAST.items():
         assert found.record["settings"][name] == value
-    artefacts.verify(found.folder, artefacts.read_manifest(found.folder, "matching", 1))
+    artefacts.verify(found.folder, artefacts.read_manifest(found.folder, "matching", 2))
     listed = pq.read_table(found.folder / "partners").to_pandas()
     assert listed[listed["rank"] == 1].source_id.tolist() == [f"a{row}" for row in range(300)]
     assert (listed[listed.known].source_id.str[1:] == listed[listed.known].target_id.str[1:]).all()
@@ -107,6 +107,37 @@ def test_settings_out_of_range_are_refused(tmp_path):
             match_files(dataclasses.replace(asked, values=values))
     with pytest.raises(ConfigError, match="workers -1"):
         match_files(dataclasses.replace(asked, workers=-1))
+
+
+def test_a_message_names_the_list_of_settings_of_a_matching(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        match_files(dataclasses.replace(request(tmp_path), values={"epsilno": 1.0}))
+    assert "raymm settings match" in caught.value.remedy
+
+
+def test_a_failure_leaves_nothing_where_nothing_was_kept(tmp_path):
+    asked = request(tmp_path)
+    with pytest.raises(SolverError, match="epsilon"):
+        match_files(dataclasses.replace(asked, values={"epsilon": 1e-9}, choose=False))
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+    match_files(dataclasses.replace(asked, values=FAST, choose=False))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["first"]
+
+
+def test_an_epsilon_that_float32_does_not_resolve_is_solved_in_float64(tmp_path):
+    asked = dataclasses.replace(request(tmp_path, 80, 70, 20, 40), choose=False)
+    tiny = {"epsilon": 1e-5, "relaxation": 0.05, "partition": {"max_iterations": 5, "max_rounds": 1}}
+    with pytest.raises(SolverError, match="precision float64"):
+        match_files(dataclasses.replace(asked, values=tiny))
+    found = match_files(dataclasses.replace(asked, values={**tiny, "precision": "float64"}))
+    assert found.record["settings"]["precision"] == "float64"
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path):
+    asked = request(tmp_path)
+    for device in ("abacus", "cuda:99"):
+        with pytest.raises(ClusterError, match=device):
+            match_files(dataclasses.replace(asked, device=device))
 
 
 MANY_PASSES = {"tolerance": 1e-6, "depth": 0, "max_iterations": 60, "max_rounds": 1}
