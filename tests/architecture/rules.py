@@ -53,7 +53,7 @@ OUTSIDE = {
     "verbs": TABLES | {"rich"},
     "cli": frozenset({"rich"}),
     "__main__": frozenset(),
-    "jobs": NUMERIC | TABLES | {"matplotlib", "ot"},
+    "jobs": NUMERIC | TABLES | {"matplotlib", "ot", "geomloss"},
     "tune_spaces": frozenset({"ray.tune"}),
 }
 # The one place of a library that its package does not share.
