@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,19 +47,23 @@ class FeatureFile:
         shape = (len(item_ids), width)
         self._values = np.lib.format.open_memmap(self._path, mode="w+", dtype=np.dtype(modality.dtype), shape=shape)
         self._present = np.zeros(len(item_ids), dtype=bool)
+        self._reasons: dict[int, str] = {}
 
     @property
     def width(self) -> int:
         """Columns F."""
         return int(self._values.shape[1])
 
-    def put(self, items: np.ndarray, values: np.ndarray, present: np.ndarray) -> None:
+    def put(
+        self, items: np.ndarray, values: np.ndarray, present: np.ndarray, reasons: Sequence[str] | None = None
+    ) -> None:
         """Put the vectors of some items.
 
         Args:
             items: (n,) numbers of items.
             values: (n, F) vectors; those of items that lack the modality are not looked at.
             present: (n,) bool.
+            reasons: n strings, why an item lacks the modality.
 
         Raises:
             DataError: A vector of another width, or one that is not finite.
@@ -66,6 +71,8 @@ class FeatureFile:
         if values.shape != (len(items), self.width):
             found = f"vectors {values.shape} for items such as {self._named(items)}"
             raise DataError(found, f"{(len(items), self.width)}", self._where)
+        if reasons is not None:
+            self._reasons.update((int(items[place]), reasons[place]) for place in np.flatnonzero(~present).tolist())
         items, values = items[present], values[present]
         dtype = "float32" if self._modality.l2 else self._modality.dtype
         wrong = not_finite(values, dtype)
@@ -79,8 +86,14 @@ class FeatureFile:
         self._values[items] = to_unit_length(values) if self._modality.l2 else values
         self._present[items] = True
 
-    def finish(self) -> int:
-        """Fill what is missing, and close the files; return how many items lack the modality.
+    def finish(self, reason: str) -> list[tuple[str, str]]:
+        """Fill what is missing, and close the files.
+
+        Args:
+            reason: Why an item lacks the modality, where nobody said it of the item itself.
+
+        Returns:
+            External id and reason of each item that lacks it.
 
         Raises:
             DataError: More items lack it than the recipe allows.
@@ -89,7 +102,7 @@ class FeatureFile:
         if len(absent) > self._modality.max_missing * len(self._present):
             raise DataError(
                 f"{len(absent):,} of {len(self._present):,} items without {self._modality.name!r}, "
-                f"for example {self._named(absent)}",
+                f"for example {self._named(absent)}{self._why(absent)}",
                 f"at most {self._modality.max_missing:.2%}",
                 self._where,
                 "complete what the modality is made from, or raise max_missing of this modality",
@@ -97,7 +110,12 @@ class FeatureFile:
         fill_missing(self._values, self._present, self._modality.fill)
         self._values.flush()
         np.save(self._mask_path, self._present)
-        return len(absent)
+        ids = self._item_ids.take(pa.array(absent)).to_pylist()
+        return [(name, self._reasons.get(int(item), reason)) for name, item in zip(ids, absent, strict=True)]
+
+    def _why(self, absent: np.ndarray) -> str:
+        counts = Counter(reason for item in absent if (reason := self._reasons.get(int(item))))
+        return "".join(f"; {count:,} x {reason}" for reason, count in counts.most_common(3))
 
     def _named(self, items: np.ndarray) -> Sequence[str]:
         ids: Sequence[str] = self._item_ids.take(pa.array(items[:_NAMED])).to_pylist()

@@ -24,6 +24,7 @@ TRAIN = pa.schema(
         ("row", pa.int64()),
     ]
 )
+MISSING = pa.schema([(name, pa.string()) for name in ("domain", "modality", "item_id", "reason")])
 SET_ASIDE = pa.schema([("path", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
 
 
@@ -86,6 +87,11 @@ def true_pairs_file(folder: Path) -> Path:
 def set_aside_file(folder: Path) -> Path:
     """Return the file of malformed rows, `SET_ASIDE`."""
     return folder / "set_aside.parquet"
+
+
+def missing_file(folder: Path) -> Path:
+    """Return the file of items that lack a modality, `MISSING`; there is none where no item does."""
+    return folder / "missing_features.parquet"
 
 
 def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:

@@ -1,4 +1,4 @@
-"""What features are made from beside the item files: files of vectors, found and hashed before any work is done."""
+"""What features are made from beside the item files: vectors, images and models, found before any work is done."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raymm.artefacts import hash_file
+from raymm.data.images import hash_images, image_folder
 from raymm.data.modality import Modality
 from raymm.data.recipe import Recipe, source_path
 from raymm.data.vectors import ids_beside
+from raymm.launch.encode import Model
+from raymm.launch.encoders import check_encoder, fingerprint_model, locate_model
 
 
 @dataclass(frozen=True)
@@ -17,21 +20,33 @@ class FeatureSources:
     """Where they lie.
 
     Attributes:
+        recipe_path: The recipe, in whose folder relative paths begin.
+        work: Folder of shards that an interrupted preparation keeps.
         vectors: Modality and domain to a file of ready-made vectors.
+        models: Modality to the model that encodes it.
         marks: Name of each input, as the recipe has it, to its fingerprint.
     """
 
+    recipe_path: Path
+    work: Path
     vectors: Mapping[tuple[str, str], Path]
+    models: Mapping[str, Model]
     marks: Mapping[str, str]
 
 
-def find_feature_sources(recipe_path: Path, recipe: Recipe) -> FeatureSources:
-    """Find and hash them.
+def find_feature_sources(recipe_path: Path, recipe: Recipe, output: Path) -> FeatureSources:
+    """Find and hash them; a model that is not on this machine is downloaded.
+
+    Args:
+        recipe_path: The recipe.
+        recipe: What it says.
+        output: The folder that will be prepared; shards are kept beside it.
 
     Raises:
-        DataError: A file is missing or out of bounds.
+        DataError: A file or folder is missing or out of bounds, a model cannot be had, or a library is not installed.
     """
     vectors: dict[tuple[str, str], Path] = {}
+    models: dict[str, Model] = {}
     marks: dict[str, str] = {}
     for modality in recipe.features:
         if modality.encoder == "vectors":
@@ -41,7 +56,19 @@ def find_feature_sources(recipe_path: Path, recipe: Recipe) -> FeatureSources:
                 beside = ids_beside(path)
                 if beside is not None:
                     marks[str(Path(name).with_name(beside.name))] = hash_file(beside)
-    return FeatureSources(vectors, marks)
+        if modality.images:
+            marks[modality.images] = hash_images(image_folder(recipe_path, modality.images), modality.images)
+        if modality.uses_model:
+            models[modality.name] = model = _find_model(recipe_path, modality)
+            marks[f"model {modality.model}"] = model.mark
+    return FeatureSources(recipe_path, output.with_name(f".{output.name}.features"), vectors, models, marks)
+
+
+def _find_model(recipe_path: Path, modality: Modality) -> Model:
+    folder = locate_model(recipe_path, modality.model)
+    check_encoder(modality.encoder, folder)
+    mark = fingerprint_model(folder)
+    return Model(modality.encoder, modality.model, recipe_path, folder, mark, modality.batch)
 
 
 def _vector_files(recipe_path: Path, recipe: Recipe, modality: Modality) -> dict[str, tuple[str, Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def prepare(
     recipe = read_recipe(recipe_path)
     interactions = find_files(recipe_path, recipe, INTERACTIONS, piece_bytes)
     items = find_files(recipe_path, recipe, ITEMS, piece_bytes)
-    sources = find_feature_sources(recipe_path, recipe)
+    sources = find_feature_sources(recipe_path, recipe, output)
     inputs = {**_fingerprints(recipe, interactions, items), **sources.marks}
     settings = config.plain(recipe)
     mark = artefacts.fingerprint(layout.KIND, layout.SCHEMA, inputs, settings)
@@ -96,6 +97,7 @@ def prepare(
             summary, domains = _run(recipe, (interactions, items, sources), draft, shard_rows, progress)
         summary = dataclasses.replace(summary, folder=str(output), fingerprint=mark, seconds=time.monotonic() - began)
         facts.update(summary=dataclasses.asdict(summary), domains=domains)
+    shutil.rmtree(sources.work, ignore_errors=True)  # shards that an interruption would have needed
     return summary
 
 

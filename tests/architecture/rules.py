@@ -61,6 +61,10 @@ EDGES = {
     "raymm.data.storage": frozenset({"fsspec"}),
     "raymm.training.deepspeed_engine": frozenset({"deepspeed"}),
     "raymm.graph.partition": frozenset({"dgl"}),
+    # An extra of the package: most data sets are prepared without a pretrained model.
+    "raymm.launch.encoders": frozenset(
+        {"transformers", "sentence_transformers", "huggingface_hub", "PIL", "safetensors"}
+    ),
 }
 
 

@@ -35,7 +35,7 @@ def test_rows_stand_at_the_number_of_their_item(tmp_path: Path) -> None:
     order = np.array([4, 0, 2, 1, 3])
     file.put(order[:2], values()[order[:2]], ALL[:2])
     file.put(order[2:], values()[order[2:]], np.array([True, True, False]))
-    assert file.finish() == 1
+    assert file.finish("gone") == [("d", "gone")]
     found, present = read(tmp_path)
     assert present.tolist() == [True, True, True, False, True]
     np.testing.assert_array_equal(found[present], values()[present])
@@ -45,7 +45,7 @@ def test_rows_stand_at_the_number_of_their_item(tmp_path: Path) -> None:
 def test_half_precision_and_unit_length_are_stored(tmp_path: Path) -> None:
     file = opened(tmp_path, dtype="float16", l2=True)
     file.put(np.arange(5), values() * 1e6, ALL)
-    assert file.finish() == 0
+    assert file.finish("") == []
     found, _ = read(tmp_path)
     assert found.dtype == np.float16
     np.testing.assert_allclose(np.linalg.norm(found.astype(np.float64), axis=1), 1, atol=2e-3)
@@ -70,6 +70,6 @@ def test_another_width_is_an_error(tmp_path: Path) -> None:
 
 def test_too_many_missing_are_an_error(tmp_path: Path) -> None:
     file = opened(tmp_path, max_missing=0.2)
-    file.put(np.arange(3), values()[:3], ALL[:3])
-    with pytest.raises(DataError, match=r"2 of 5 items without 'm', for example \['d', 'e'\]"):
-        file.finish()
+    file.put(np.arange(4), values()[:4], np.arange(4) < 3, ["", "", "", "a torn page"])
+    with pytest.raises(DataError, match=r"2 of 5 items without 'm', for example \['d', 'e'\]; 1 x a torn page"):
+        file.finish("")

@@ -20,7 +20,7 @@ def test_every_file_is_found_and_hashed(tmp_path: Path) -> None:
     for domain in ("a", "b"):
         np.save(tmp_path / f"{domain}.npy", np.ones((2, 2)))
     (tmp_path / "b.ids.txt").write_text("x\ny")
-    sources = find_feature_sources(tmp_path / "recipe.toml", vectors("{domain}.npy"))
+    sources = find_feature_sources(tmp_path / "recipe.toml", vectors("{domain}.npy"), tmp_path / "out")
     assert sources.vectors == {("image", domain): tmp_path / f"{domain}.npy" for domain in ("a", "b")}
     assert sources.marks == {name: hash_file(tmp_path / name) for name in ("a.npy", "b.npy", "b.ids.txt")}
 
@@ -30,6 +30,6 @@ def test_a_file_out_of_bounds_or_gone_is_an_error(tmp_path: Path) -> None:
     inside.mkdir()
     np.save(tmp_path / "a.npy", np.ones((2, 2)))
     with pytest.raises(DataError, match="a file within"):
-        find_feature_sources(inside / "recipe.toml", vectors("../a.npy"))
+        find_feature_sources(inside / "recipe.toml", vectors("../a.npy"), tmp_path / "out")
     with pytest.raises(DataError, match="no such file"):
-        find_feature_sources(inside / "recipe.toml", vectors("a.npy"))
+        find_feature_sources(inside / "recipe.toml", vectors("a.npy"), tmp_path / "out")

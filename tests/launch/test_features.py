@@ -4,23 +4,28 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 
 from raymm.data import layout
 from raymm.data.prepared import open_prepared
+from raymm.data.raw import Lines
 from raymm.data.recipe import Recipe
 from raymm.data.rows import item_schema
 from raymm.errors import DataError
 from raymm.launch.catalogue import Catalogue, build_catalogue
+from raymm.launch.encoders import fingerprint_model, open_encoder
 from raymm.launch.feature_sources import FeatureSources, find_feature_sources
 from raymm.launch.features import encode_batch, fit_modality, write_features
 from raymm.launch.prepare import prepare
-from tests.data.recipes import recipe
-from tests.launch.test_catalogue import catalogues, toy
+from tests.data.recipes import item_table, recipe
+from tests.launch.models import write_bert, write_clip
+from tests.launch.test_catalogue import FEATURES, WORDS, catalogues, toy
 
+POSTERS = Path(__file__).parents[3] / "shared" / "data" / "ml100k_posters" / "posters"
 ARTS = Path(__file__).parents[3] / "shared" / "data" / "arts_mmrec"
-NO_SOURCES = FeatureSources({}, {})
+NO_SOURCES = FeatureSources(Path("recipe.toml"), Path("work"), {}, {}, {})
 
 
 def nothing(*_: object) -> None:
@@ -90,7 +95,7 @@ def test_ready_made_vectors_are_copied_by_id_and_by_row(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", values)
     (tmp_path / "b.ids.txt").write_text("\n".join("uvwxyz"))
     settings = vectors()
-    sources = find_feature_sources(tmp_path / "recipe.toml", settings)
+    sources = find_feature_sources(tmp_path / "recipe.toml", settings, tmp_path / "out")
     both = [bare(settings, "a", ["5", "0", "3"]), bare(settings, "b", ["z", "nobody", "u"])]
     made = write_features(tmp_path / "out", settings, both, sources, nothing)
     assert [(entry.columns, entry.missing, entry.unused) for entry in made] == [(4, 0, 3), (4, 1, 4)]
@@ -103,7 +108,7 @@ def test_ready_made_vectors_are_copied_by_id_and_by_row(tmp_path: Path) -> None:
 def test_rows_of_one_file_are_not_items_of_two_domains(tmp_path: Path) -> None:
     np.save(tmp_path / "both.npy", np.ones((3, 2)))
     settings = vectors(path="both.npy")
-    sources = find_feature_sources(tmp_path / "recipe.toml", settings)
+    sources = find_feature_sources(tmp_path / "recipe.toml", settings, tmp_path / "out")
     both = [bare(settings, domain, ["0", "1"]) for domain in ("a", "b")]
     with pytest.raises(DataError, match=r"(?s)without ids for two domains.*\{domain\}"):
         write_features(tmp_path / "out", settings, both, sources, nothing)
@@ -154,7 +159,7 @@ def test_a_set_of_interactions_and_vectors_alone_is_prepared(ray_cluster: object
 def test_features_in_mmrec_layout_are_taken_as_they_stand(tmp_path: Path) -> None:
     modalities = [{"name": name, "encoder": "vectors", "path": f"{ARTS}/{name}_feat.npy"} for name in ("text", "image")]
     settings = recipe(domains=["arts"], features=modalities)
-    sources = find_feature_sources(tmp_path / "recipe.toml", settings)
+    sources = find_feature_sources(tmp_path / "recipe.toml", settings, tmp_path / "out")
     order = np.random.default_rng(0).permutation(18_639)
     ids = [str(number) for number in order]
     made = write_features(tmp_path, settings, [bare(settings, "arts", ids)], sources, nothing)
@@ -162,3 +167,45 @@ def test_features_in_mmrec_layout_are_taken_as_they_stand(tmp_path: Path) -> Non
     for name in ("text", "image"):
         found = np.load(layout.feature_files(tmp_path, "arts", name)[0], mmap_mode="r")
         np.testing.assert_array_equal(found, np.load(ARTS / f"{name}_feat.npy")[order])
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(not POSTERS.is_dir(), reason="no copy of the posters of MovieLens-100k")
+def test_real_posters_go_through_clip(ray_cluster: object, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip")
+    entry = {"name": "poster", "encoder": "clip_image", "model": "clip", "images": f"{POSTERS}/{{item}}.jpg"}
+    settings = recipe(domains=["films"], features=[{**entry, "l2": True, "fill": "zero", "shard": 300}])
+    sources = find_feature_sources(tmp_path / "recipe.toml", settings, tmp_path / "out")
+    films = [str(number) for number in range(1, 1683)]
+    made = write_features(tmp_path / "out", settings, [bare(settings, "films", films)], sources, nothing)
+    assert (made[0].columns, made[0].missing, made[0].shards, made[0].reused) == (24, 19, 6, 0)
+    values, present = (np.load(path) for path in layout.feature_files(tmp_path / "out", "films", "poster"))
+    lacking = pq.read_table(layout.missing_file(tmp_path / "out")).to_pylist()
+    assert [row["item_id"] for row in lacking] == [films[place] for place in np.flatnonzero(~present)]
+    assert {row["reason"] for row in lacking} == {"no such file"}
+    assert not values[~present].any()
+    encoder = open_encoder("clip_image", clip, 1, "cpu")
+    for place in np.flatnonzero(present)[::200]:
+        alone = encoder([str(POSTERS / f"{films[place]}.jpg")])[0][0]
+        np.testing.assert_allclose(values[place], alone / np.linalg.norm(alone), atol=1e-5)
+
+
+@pytest.mark.ray
+def test_texts_go_through_models_beside_the_default(ray_cluster: object, tmp_path: Path) -> None:
+    bert = write_bert(tmp_path / "bert")
+    deep = {"name": "deep", "encoder": "transformer", "column": "text", "model": "bert", "max_missing": 0.4, "shard": 3}
+    settings, names = recipe(features=[FEATURES[0], deep]), ("domain", "item", "title", "text")
+    lines = [f"{domain}\t{domain}{place}\t\t{text}" for domain in "ab" for place, text in enumerate(WORDS)]
+    block = ray.put(item_table(Lines(0, lines), settings, names))
+    ids = [[f"{domain}{place}" for place in (4, 2, 0, 6)] + ["unheard"] for domain in "ab"]
+    both = [build_catalogue([block], settings, number, pa.array(ids[number])) for number in range(2)]
+    sources = find_feature_sources(tmp_path / "recipe.toml", settings, tmp_path / "out")
+    assert sources.marks == {"model bert": fingerprint_model(bert)}
+    made = write_features(tmp_path / "out", settings, both, sources, nothing)
+    assert [(entry.modality, entry.missing, entry.shards) for entry in made[2:]] == [("deep", 1, 2)] * 2
+    expected, _ = open_encoder("transformer", bert, 8, "cpu")([WORDS[place] for place in (4, 2, 0, 6)])
+    for domain in "ab":
+        values = np.load(layout.feature_files(tmp_path / "out", domain, "deep")[0])
+        np.testing.assert_allclose(values[:4], expected, atol=1e-5)
+    reasons = pq.read_table(layout.missing_file(tmp_path / "out"))["reason"].to_pylist()
+    assert reasons == ["no word that the encoder knows"] * 2 + ["no text"] * 2
