@@ -4,7 +4,8 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from jobs.match_quality import compare, exact_ranks, hide, main, table
+from jobs.match_quality import compare, exact_ranks, hide, main, table, train_alone
+from raymm.data.prepared import open_prepared
 from raymm.errors import DataError
 from raymm.transport import bilinear
 from raymm.transport.quality import Quality
@@ -86,3 +87,29 @@ def test_real_users_are_compared(prepared_sample, tmp_path, capsys) -> None:
     rows = json.loads((tmp_path / "q.json").read_text())
     assert len(rows) == 18
     assert all(row["users"] == row["candidates"] == 400 for row in rows)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_embeddings_of_models_trained_by_domain_find_more_than_chance(prepared_sample, tmp_path, capsys) -> None:
+    options = ["--prepared", str(prepared_sample), "--embeddings", "lightgcn", "--epochs", "15", "--dimension", "32"]
+    options += ["--seeds", "1", "--users", "300", "--overlap", "1", "0.5", "--output", str(tmp_path / "q.json")]
+    assert main(options) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("POT exact") == 2
+    assert shown.err.count("lightgcn on") == 2
+    rows = json.loads((tmp_path / "q.json").read_text())
+    assert {row["overlap"] for row in rows} == {1.0, 0.5}
+    for overlap in (1.0, 0.5):
+        mrr = {row["method"]: row["mrr"] for row in rows if row["overlap"] == overlap}
+        assert max(mrr.values()) > 2 * mrr["random"]
+
+
+@pytest.mark.ray
+def test_a_model_trained_by_domain_sees_one_domain_and_repeats_itself(prepared_sample) -> None:
+    prepared = open_prepared(prepared_sample)
+    first, again = (train_alone("bprmf", prepared, 1, 8, 1) for _ in range(2))
+    other = train_alone("bprmf", prepared, 1, 8, 1, seed=1)
+    assert first.shape == (prepared.domains[1].n_users, 8)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

@@ -148,6 +148,12 @@ def slowly(asked: MatchRequest) -> MatchRequest:
     return dataclasses.replace(asked, values=values, choose=False)
 
 
+@pytest.fixture(name="request_fixture")
+def _request_fixture(request: pytest.FixtureRequest):
+    """Bring a fixture up only where a case needs it; `request` is a matching here."""
+    return request.getfixturevalue
+
+
 @pytest.fixture
 def one_thread():
     """Small blocks on more threads than free cores wait for each other far longer than they compute."""
@@ -158,7 +164,10 @@ def one_thread():
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_killed_matching_goes_on_to_the_same_result(tmp_path):
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=[pytest.mark.ray, pytest.mark.slow])])
+def test_a_killed_matching_goes_on_to_the_same_result(tmp_path, workers, request_fixture):
+    if workers:
+        request_fixture("ray_cluster")
     asked = slowly(request(tmp_path, 1200, 1000))
     command = [sys.executable, "-m", "raymm.cli.main", "match", "--no-choose", "--source", str(asked.source)]
     command += ["--target", str(asked.target), "--anchors", str(asked.anchors), "--output", str(asked.output)]
@@ -166,6 +175,7 @@ def test_a_killed_matching_goes_on_to_the_same_result(tmp_path):
         command += ["--set", f"{name}={value}"]
     for name, value in MANY_PASSES.items():
         command += ["--set", f"partition.{name}={value}"]
+    command += ["--workers", str(workers), "--address", "local"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     states = tmp_path / "out" / ".matching" / "first"
@@ -181,7 +191,8 @@ def test_a_killed_matching_goes_on_to_the_same_result(tmp_path):
     assert not asked.output.exists()
 
     told = []
-    resumed = match_files(asked, lambda *words: told.append(words))
+    fewer = dataclasses.replace(asked, workers=workers // 2)
+    resumed = match_files(fewer, lambda *words: told.append(words))
     passes = [words[1] for words in told if words[0].startswith("matching")]
     assert passes[0] > 5, "it was to go on where it stopped"
     whole = match_files(dataclasses.replace(asked, output=tmp_path / "whole"))
