@@ -212,10 +212,14 @@ class Triples:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One step: one entry per domain, and the seed for what the model itself draws (equal on all ranks)."""
+    """One step: one entry per domain, and the seed for what the model itself draws (equal on all ranks).
+
+    Models of ratings take `rows` instead, (B,) int64 numbers of the rows that they hold; `domains` is empty then.
+    """
 
     domains: tuple[Triples, ...]
     seed: int
+    rows: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
