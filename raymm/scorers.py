@@ -191,6 +191,93 @@ class SparseItemScorer:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
+@dataclass(frozen=True, eq=False)
+class InterestScorer:
+    """Score by several interests of a user, of which the item picks: what MIMNet ends as.
+
+    The score of item i for user u is `<base_u, base_i> + sum_q share_iq sum_k a_uikq <values_ukq, vectors_i>`, with
+    `a_uikq = softmax_k <queries_iq, keys_ukq>`; Q queries an item (itself, its prototype), K interests a user. Sums are
+    taken in float64, see `DotScorer`.
+
+    Attributes:
+        base_users: (U, E) float32.
+        base_items: (I, E) float32.
+        keys: (U, Q, K, D) float32.
+        values: (U, Q, K, D) float32.
+        queries: (I, Q, D) float32.
+        shares: (I, Q) float32.
+        vectors: (I, D) float32.
+    """
+
+    base_users: torch.Tensor
+    base_items: torch.Tensor
+    keys: torch.Tensor
+    values: torch.Tensor
+    queries: torch.Tensor
+    shares: torch.Tensor
+    vectors: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Check shapes and types."""
+        expected = {"base_users": 2, "base_items": 2, "keys": 4, "values": 4, "queries": 3, "shares": 2, "vectors": 2}
+        for name, dimensions in expected.items():
+            _check(name, getattr(self, name), torch.float32, dimensions)
+        (users, queries, _, width), base = self.keys.shape, self.base_users.shape[1]
+        wanted = {
+            "base_users": (users, base),
+            "base_items": (self.n_items, base),
+            "values": tuple(self.keys.shape),
+            "queries": (self.n_items, queries, width),
+            "shares": (self.n_items, queries),
+        }
+        for name, shape in wanted.items():
+            if tuple(getattr(self, name).shape) != shape:
+                raise DataError(f"{name} of shape {tuple(getattr(self, name).shape)}", f"{shape}", "InterestScorer")
+
+    @property
+    def n_users(self) -> int:
+        """Number of users U."""
+        return len(self.keys)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items I."""
+        return len(self.vectors)
+
+    def scores(self, users: torch.Tensor) -> torch.Tensor:
+        """Score all items for `users` (B,) int64: a new (B, I) float32 tensor."""
+        with torch.no_grad():
+            rows = _known("users", users, self.n_users, self.keys.device)
+            keys, values, base = self.keys[rows].double(), self.values[rows].double(), self.base_users[rows].double()
+            result = torch.empty(len(rows), self.n_items, dtype=torch.float32, device=rows.device)
+            size = max(1, _PRODUCTS // max(1, len(rows) * keys.shape[1] * keys.shape[2]))
+            for start in range(0, self.n_items, size):
+                part = slice(start, start + size)
+                agreed = torch.einsum("iqd,bqkd->biqk", self.queries[part].double(), keys).softmax(dim=3)
+                spoken = torch.einsum("id,bqkd->biqk", self.vectors[part].double(), values)
+                own = ((agreed * spoken).sum(dim=3) * self.shares[part].double()).sum(dim=2)
+                result[:, part] = (own + base @ self.base_items[part].double().T).float()
+        return result
+
+    def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Score pairs, both (B,) int64: (B,) float32."""
+        with torch.no_grad():
+            rows = _known("users", users, self.n_users, self.keys.device)
+            columns = _known("items", items, self.n_items, self.keys.device)
+            agreed = self.picked(rows, columns)
+            spoken = torch.einsum("bd,bqkd->bqk", self.vectors[columns].double(), self.values[rows].double())
+            own = ((agreed * spoken).sum(dim=2) * self.shares[columns].double()).sum(dim=1)
+            return (own + (self.base_users[rows].double() * self.base_items[columns].double()).sum(dim=1)).float()
+
+    def picked(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Return how much each interest counts for pairs (B,): (B, Q, K) float64, summing to 1 over interests."""
+        return torch.einsum("bqd,bqkd->bqk", self.queries[items].double(), self.keys[users].double()).softmax(dim=2)
+
+    def arrays(self) -> dict[str, torch.Tensor]:
+        """Return all arrays."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
 def save_scorer(scorer: Scorer, folder: Path) -> None:
     """Write a scorer as `scorer.safetensors` and a small JSON label that names its kind.
 
@@ -308,5 +395,6 @@ def _known(name: str, ids: torch.Tensor, count: int, device: torch.device) -> to
 _KINDS: dict[str, tuple[type, Callable[[dict[str, torch.Tensor]], Scorer]]] = {
     "dot": (DotScorer, lambda arrays: DotScorer(**arrays)),
     "item": (ItemScorer, _item_scorer),
+    "interest": (InterestScorer, lambda arrays: InterestScorer(**arrays)),
     "sparse_item": (SparseItemScorer, lambda arrays: SparseItemScorer(**arrays)),
 }

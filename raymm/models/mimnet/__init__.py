@@ -1,0 +1,1 @@
+"""MIMNet: several interests, each with its own bridge into the target domain."""

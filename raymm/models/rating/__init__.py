@@ -1,0 +1,1 @@
+"""Baselines that predict ratings in a domain where a user is new."""

@@ -1,0 +1,64 @@
+"""Ratings without taste: global mean, item bias, floor, floor+, and one scalar bridge on what floor+ leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from raymm.config import check, setting
+from raymm.contracts import Scorer
+from raymm.ratings.base import dot_scorer, floor_rows, plus_rows, transferred_rows
+from raymm.ratings.biases import fit_floor, fit_item_bias
+from raymm.ratings.styles import fit_floor_plus
+from raymm.ratings.table import ColdStart
+from raymm.ratings.transfer import FactorConfig, fit_tables
+
+
+@dataclass(frozen=True)
+class BridgeConfig:
+    """Settings of the scalar bridge."""
+
+    factors: FactorConfig = setting(FactorConfig, "tables of what floor+ leaves")
+    gate: float = setting(2.0, "standard errors by which the bridge must help shared users, or it is left out", ge=0)
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check(self)
+
+
+def yardsticks(problem: ColdStart, seed: int) -> Mapping[str, Scorer]:
+    """Fit what stands beside every model of ratings: `mean`, `item_bias`, `floor` and `floor_plus`.
+
+    Args:
+        problem: Training ratings.
+        seed: Seed of the folds by which floor+ is regularised.
+    """
+    target = problem.target
+    items = fit_item_bias(target)
+    one = np.ones((target.n_users, 1))
+    floor = fit_floor(problem)
+    plus = fit_floor_plus(problem, np.random.default_rng(seed), floor=floor)
+    return {
+        "mean": dot_scorer(one, np.full((target.n_items, 1), target.mean)),
+        "item_bias": dot_scorer(one, (items.mean + items.values)[:, None]),
+        "floor": dot_scorer(*floor_rows(problem, floor)),
+        "floor_plus": dot_scorer(*plus_rows(problem, plus)),
+    }
+
+
+def scalar_bridge(config: BridgeConfig, problem: ColdStart, seed: int) -> Scorer:
+    """Predict floor+ and `g <p, v>`: one number carries what is known of taste from one domain into the other.
+
+    Its base corrects item biases for the raters' own; see `ratings.biases.fit_floor`. Any network between the domains
+    has this to beat.
+    """
+    generator = np.random.default_rng(seed)
+    base = fit_floor_plus(problem, generator, floor=fit_floor(problem, corrected=True))
+    tables = fit_tables(problem, base, config.factors, generator)
+    users, items = plus_rows(problem, base)
+    if not tables.bridge.opens(config.gate):
+        return dot_scorer(users, items)
+    carried = tables.bridge.share * transferred_rows(problem, tables.users)
+    return dot_scorer(np.column_stack([users, carried]), np.column_stack([items, tables.items]))
