@@ -64,8 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file = given.output / "table.json"
     if given.plot is None:
         given.output.mkdir(parents=True, exist_ok=True)
-        rows = _compare(given)
-        file.write_text(json.dumps({**_circumstances(given), "rows": rows}, indent=1) + "\n")
+        _compare(given, file)
     elif not file.is_file():
         parser.error(f"no {file} to draw")
     rows = json.loads(file.read_text())["rows"]
@@ -105,7 +104,8 @@ def _circumstances(given: argparse.Namespace) -> dict[str, Any]:
     return {"machine": machine, "settings": settings, "torch": torch.__version__}
 
 
-def _compare(given: argparse.Namespace) -> list[dict[str, Any]]:
+def _compare(given: argparse.Namespace, file: Path) -> None:
+    """Measure, and write what is known after each measurement: an hour's work outlives an interruption."""
     rows: list[dict[str, Any]] = []
     failed: set[str] = set()
     for size in sorted(given.sizes):
@@ -117,12 +117,17 @@ def _compare(given: argparse.Namespace) -> list[dict[str, Any]]:
             sys.stderr.write(json.dumps(row) + "\n")
             if "failure" in row:
                 failed.add(method)
-        same = [row for row in rows if row["n"] == size]
-        best = max((row["lower"] for row in same if "lower" in row), default=None)
-        for row in same:  # a method without potentials has a value and no bound of its own
-            if best is not None and "value" in row and "gap" not in row:
-                row["gap"] = (row["value"] - best) / best
-    return rows
+            file.write_text(json.dumps({**_circumstances(given), "rows": with_gaps(rows)}, indent=1) + "\n")
+
+
+def with_gaps(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give methods without potentials, which have a value and no bound of their own, the best bound of their size."""
+    found = []
+    for row in rows:
+        best = max((other["lower"] for other in rows if other["n"] == row["n"] and "lower" in other), default=None)
+        known = best is None or "value" not in row or "gap" in row
+        found.append(dict(row) if known else {**row, "gap": (row["value"] - best) / best})
+    return found
 
 
 def _in_own_process(method: str, size: int, given: argparse.Namespace) -> dict[str, Any]:

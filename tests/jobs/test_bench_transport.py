@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from jobs.bench_transport import METHODS, judged, main, planted_users, summary
+from jobs.bench_transport import METHODS, judged, main, planted_users, summary, with_gaps
 from raymm.transport import sinkhorn
 from raymm.transport.sinkhorn import SolverConfig
 
@@ -72,3 +72,13 @@ def test_planted_users_share_a_third() -> None:
     other = (x[:200] * y[200:400]).sum(dim=1).mean()
     assert own > other + 0.3
     torch.testing.assert_close(torch.linalg.vector_norm(x, dim=1), torch.ones(600))
+
+
+def test_a_value_without_a_bound_is_held_against_the_best_bound_of_its_size() -> None:
+    rows = [
+        {"n": 10, "lower": 0.4, "gap": 0.1},
+        {"n": 10, "lower": 0.5},
+        {"n": 10, "value": 0.6},
+        {"n": 20, "value": 1},
+    ]
+    assert [row.get("gap") for row in with_gaps(rows)] == [0.1, None, pytest.approx(0.2), None]
