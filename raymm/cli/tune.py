@@ -63,9 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--search", choices=("optuna", "random", "grid"), default="optuna", help="default: optuna (TPE)"
     )
-    parser.add_argument(
-        "--scheduler", choices=("asha", "fifo", "hyperband", "pbt"), default="asha", help="default: asha"
-    )
+    parser.add_argument("--scheduler", choices=("asha", "hyperband", "fifo"), default="asha", help="default: asha")
     parser.add_argument("--grace", type=int, default=10, help="epochs that every trial may run (default: 10)")
     parser.add_argument("--reduction", type=int, default=3, help="one of so many goes on at each rung (default: 3)")
     parser.add_argument("--workers", type=int, default=1, help="Ray Train workers of each trial (default: 1)")

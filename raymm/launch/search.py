@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,12 +61,14 @@ class Sequential:
         values: The values, in order.
     """
 
-    def __init__(self, values: Iterator[dict[str, Any]]) -> None:
-        self._values = values
+    def __init__(self, values: Iterable[dict[str, Any]]) -> None:
+        self._values = list(values)  # Ray Tune writes a search to its files, which no iterator bears
+        self._place = 0
 
     def propose(self, key: str) -> dict[str, Any] | None:  # noqa: ARG002 - others need the key
         """Return the next; see `Source`."""
-        return next(self._values, None)
+        self._place += 1
+        return self._values[self._place - 1] if self._place <= len(self._values) else None
 
     def tell(self, key: str, values: Mapping[str, Any], value: float | None) -> None:
         """Learn nothing; see `Source`."""
@@ -200,7 +202,7 @@ class Trials(Searcher):  # type: ignore[misc]
 
 def listed(trials: Sequence[Trial]) -> Trials:
     """Make Ray Tune's view of trials that are all known beforehand."""
-    return Trials(Sequential(iter(())), trials, 0, str, ())
+    return Trials(Sequential(()), trials, 0, str, ())
 
 
 def _mark(values: Mapping[str, Any]) -> str:

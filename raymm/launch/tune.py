@@ -12,20 +12,15 @@ from typing import Any, Literal
 
 import ray
 from ray import tune
-from ray.tune.schedulers import (
-    AsyncHyperBandScheduler,
-    FIFOScheduler,
-    HyperBandScheduler,
-    PopulationBasedTraining,
-)
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from raymm.config import check, setting
-from raymm.errors import ClusterError, ConfigError, RaymmError
+from raymm.errors import ClusterError, RaymmError
 from raymm.experiment import ScaleConfig
 from raymm.launch.search import METRIC, MODE, Past, Trials
-from raymm.launch.space import Space
 
 STEP = "epoch"
+_BRACKETS = 3  # of hyperband: the second and third spare a trial the first one and two rungs
 _SPARE_CPUS = 1  # reads data, builds graphs and does the work beside the training, for all trials in turn
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -36,10 +31,10 @@ Work = Callable[[str, Mapping[str, Any], Report], None]
 class ScheduleConfig:
     """Which trials are stopped early, and when."""
 
-    scheduler: Literal["asha", "fifo", "hyperband", "pbt"] = setting(
-        "asha", "asha stops the worse ones early, hyperband in rounds, pbt copies the better ones, fifo stops none"
+    scheduler: Literal["asha", "hyperband", "fifo"] = setting(
+        "asha", "asha stops the worse ones early, hyperband with three degrees of patience, fifo none"
     )
-    grace_epochs: int = setting(10, "epochs that every trial may run; for pbt the epochs between two copies", ge=1)
+    grace_epochs: int = setting(10, "epochs that every trial may run", ge=1)
     reduction: int = setting(3, "one of so many trials goes on at each rung", ge=2)
 
     def __post_init__(self) -> None:
@@ -140,41 +135,20 @@ def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
         raise KeyboardInterrupt
 
 
-def make_scheduler(schedule: ScheduleConfig, epochs: int, space: Space, past: Sequence[Past]) -> Any:
+def make_scheduler(schedule: ScheduleConfig, epochs: int, past: Sequence[Past]) -> Any:
     """Make Ray Tune's scheduler.
+
+    Both that stop trials are asynchronous (L. Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys
+    2020): nobody waits for others at a rung, and no trial is paused.
 
     Args:
         schedule: Which, and how patient.
         epochs: Most epochs of a trial.
-        space: What is searched; pbt changes the ranges among it, never choices, which may be of shape.
-        past: Trials that ended; asha compares later ones with them, as if it had seen them.
-
-    Raises:
-        ConfigError: pbt has no range to change.
+        past: Trials that ended; later ones are compared with them, as if the scheduler had seen them.
     """
     if schedule.scheduler == "fifo":
         return FIFOScheduler()
     grace = min(schedule.grace_epochs, epochs)
-    if schedule.scheduler == "hyperband":
-        return HyperBandScheduler(
-            time_attr=STEP,
-            metric=METRIC,
-            mode=MODE,
-            max_t=epochs,
-            reduction_factor=schedule.reduction,
-            stop_last_trials=False,
-        )
-    if schedule.scheduler == "pbt":
-        ranges = {name: dimension.domain() for name, dimension in space.items() if dimension.kind != "choice"}
-        if not ranges:
-            raise ConfigError("choices alone", "at least one range", "search space", "choose another --scheduler")
-        return PopulationBasedTraining(
-            time_attr=STEP,
-            metric=METRIC,
-            mode=MODE,
-            perturbation_interval=grace,
-            hyperparam_mutations={"values": ranges},
-        )
     scheduler = AsyncHyperBandScheduler(
         time_attr=STEP,
         metric=METRIC,
@@ -182,6 +156,7 @@ def make_scheduler(schedule: ScheduleConfig, epochs: int, space: Space, past: Se
         max_t=epochs,
         grace_period=grace,
         reduction_factor=schedule.reduction,
+        brackets=_BRACKETS if schedule.scheduler == "hyperband" else 1,
         stop_last_trials=False,  # a trial in its last epoch still has to write its run folder
     )
     nobody: Any = None

@@ -213,7 +213,7 @@ class _Sweep:
             return
         source = make_source(sweep.search, space, sweep.seed, sweep.trials, past)
         found = Trials(source, waiting, max(0, count), lambda number: f"{model}-{number:03d}", past)
-        scheduler = make_scheduler(sweep.schedule, start.train.loop.epochs, space, past)
+        scheduler = make_scheduler(sweep.schedule, start.train.loop.epochs, past)
         self._audience.step(f"Searching {model}: {len(past)} trials done, {len(waiting)} go on, {max(0, count)} new")
         self._round(model, phase, found, scheduler, seconds)
 
@@ -223,7 +223,7 @@ class _Sweep:
         left = [run for runs in self._repeats(model).values() for run in runs if run.name not in done]
         if left:
             self._audience.step(f"Repeating the best of {model} with other seeds: {len(left)} runs")
-            scheduler = make_scheduler(ScheduleConfig("fifo"), 1, {}, ())
+            scheduler = make_scheduler(ScheduleConfig("fifo"), 1, ())
             self._round(model, f"repeat {model}", listed(left), scheduler, None)
 
     def finalists(self, model: str) -> tuple[Finalist, ...]:

@@ -5,10 +5,9 @@ import time
 import pytest
 import ray
 
-from raymm.errors import ClusterError, ConfigError, DataError
+from raymm.errors import ClusterError, DataError
 from raymm.experiment import ScaleConfig
 from raymm.launch.search import Past, Sequential, Trial, Trials, listed
-from raymm.launch.space import Dimension
 from raymm.launch.tune import (
     Round,
     ScheduleConfig,
@@ -17,8 +16,6 @@ from raymm.launch.tune import (
     make_scheduler,
     run_round,
 )
-
-SPACE = {"rate": Dimension("uniform", (0.0, 1.0))}
 
 
 def _report(value, epoch, finished=False):
@@ -50,7 +47,7 @@ def _work():
 def test_trials_end_as_they_should_and_give_their_cpus_back(ray_cluster, tmp_path):
     values = [{"rate": rate} for rate in (0.8, 0.7, 0.95, 0.1, 0.2, 0.85)]
     trials = Trials(Sequential(iter(values)), [], 6, lambda number: f"t{number}", ())
-    scheduler = make_scheduler(ScheduleConfig("asha", grace_epochs=2, reduction=2), 10, SPACE, ())
+    scheduler = make_scheduler(ScheduleConfig("asha", grace_epochs=2, reduction=2), 10, ())
     before, events = ray.cluster_resources()["CPU"], []
     run_round(Round(_work(), tmp_path, trials, scheduler, concurrent=1), events.append)
     ends = {event.name: event for event in events if event.kind not in ("started", "reported")}
@@ -79,9 +76,21 @@ def test_what_goes_wrong_in_a_listener_ends_the_round_as_it_was_raised(ray_clust
     def listen(event):
         raise DataError("no room on the disk")
 
-    scheduler = make_scheduler(ScheduleConfig("fifo"), 1, SPACE, ())
+    scheduler = make_scheduler(ScheduleConfig("fifo"), 1, ())
     with pytest.raises(DataError, match="no room on the disk"):
         run_round(Round(_work(), tmp_path, listed([Trial("x", {"rate": 0.5})]), scheduler, 1), listen)
+
+
+def test_hyperband_spares_some_trials_the_first_rung():
+    verdicts = []
+    for number in range(40):
+        scheduler = make_scheduler(
+            ScheduleConfig("hyperband", 1, 2), 8, [Past(Trial(f"t{n}", {}), 0.9, ((1, 0.9),)) for n in range(30)]
+        )
+        trial = type("Stand", (), {"trial_id": f"new{number}"})()
+        scheduler.on_trial_add(None, trial)
+        verdicts.append(scheduler.on_trial_result(None, trial, {"epoch": 1, "value": 0.1}))
+    assert {"CONTINUE", "STOP"} == set(verdicts)
 
 
 def test_asha_compares_with_trials_of_before():
@@ -89,16 +98,11 @@ def test_asha_compares_with_trials_of_before():
     config = ScheduleConfig("asha", grace_epochs=3, reduction=2)
     verdicts = []
     for known in ((), past):
-        scheduler = make_scheduler(config, 9, SPACE, known)
+        scheduler = make_scheduler(config, 9, known)
         trial = type("Stand", (), {"trial_id": "new"})()
         scheduler.on_trial_add(None, trial)
         verdicts.append(scheduler.on_trial_result(None, trial, {"epoch": 3, "value": 0.2}))
     assert verdicts == ["CONTINUE", "STOP"]
-
-
-def test_pbt_needs_a_range():
-    with pytest.raises(ConfigError, match="at least one range"):
-        make_scheduler(ScheduleConfig("pbt"), 10, {"a": Dimension("choice", (1, 2))}, ())
 
 
 @pytest.mark.ray
