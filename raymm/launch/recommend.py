@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pyarrow as pa
 import ray
 import torch
 
-from raymm.errors import ClusterError
-from raymm.launch.session import plain_errors
+from raymm.errors import ClusterError, RaymmError
+from raymm.launch.train import rebuilt
+from raymm.launch.worker import described
 from raymm.tracking.batch import BatchWish, Shard, ShardRecord, write_shard
 from raymm.tracking.recommender import Recommender
 from raymm.tracking.served import read_served
@@ -35,13 +37,16 @@ class Ranker:
         self._recommender: Recommender | None = None
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """Rank for the users of a block and write their shard; return its record as a row."""
-        if self._recommender is None:  # not in the constructor: Ray would try again and again, and wrap what it raised
-            torch.set_num_threads(1)  # as many as were asked for
-            self._recommender = Recommender(read_served(self._model))
+        """Rank for the users of a block and write their shard; return its record, or what went wrong, as a row."""
         shard = Shard(**{name: block[name][0].as_py() for name in _FIELDS})
-        record = write_shard(self._recommender, self._wish, block["user"].to_pylist(), shard, self._folder)
-        return pa.Table.from_pylist([dataclasses.asdict(record)])
+        try:
+            if self._recommender is None:  # not in the constructor, which Ray calls again and again if it raises
+                torch.set_num_threads(1)  # as many as were asked for
+                self._recommender = Recommender(read_served(self._model))
+            record = write_shard(self._recommender, self._wish, block["user"].to_pylist(), shard, self._folder)
+        except RaymmError as error:  # Ray Data would wrap it so that nothing but its text is left
+            return _row({}, described(error))
+        return _row(dataclasses.asdict(record), {})
 
 
 def rank_shards(
@@ -82,9 +87,15 @@ def rank_shards(
         concurrency=min(workers, len(blocks)),
         num_cpus=1,
     )
-    with plain_errors():
-        for row in made.iter_rows():
-            yield ShardRecord(**row)
+    for row in made.iter_rows():
+        failure = json.loads(row["failure"])
+        if failure:
+            raise rebuilt(failure)
+        yield ShardRecord(**json.loads(row["record"]))
+
+
+def _row(record: Mapping[str, Any], failure: Mapping[str, str]) -> pa.Table:
+    return pa.table({"record": [json.dumps(record)], "failure": [json.dumps(failure)]})
 
 
 def _block(users: np.ndarray, shard: Shard) -> pa.Table:
