@@ -93,15 +93,7 @@ def cosine(source: torch.Tensor, target: torch.Tensor) -> Bilinear:
         SolverError: A zero vector, NaN or infinity, an empty side, or unequal dimensions.
     """
     _check_sides(source, target)
-    for points, side in ((source, "source"), (target, "target")):
-        zero = (points == 0).all(dim=1)
-        if bool(zero.any()):
-            raise SolverError(
-                f"{int(zero.sum())} zero vectors, the first at row {int(zero.nonzero()[0])}",
-                "vectors with a direction",
-                f"{side} embeddings",
-                "leave these users out: nothing is known of them",
-            )
+    _check_directions(source, target)
     return _plain(unit_rows(source), unit_rows(target), 1.0)
 
 
@@ -129,8 +121,12 @@ def profile(source: torch.Tensor, target: torch.Tensor, pairs: torch.Tensor) -> 
         source: (n, d) embeddings.
         target: (m, d') embeddings of a space that need not be aligned with the first.
         pairs: (q, 2) int64 rows of source and target that are the same user; at least 2.
+
+    Raises:
+        SolverError: As `cosine`, or fewer than two pairs.
     """
     _check_sides(source, target, aligned=False)
+    _check_directions(source, target)
     _need_pairs(pairs)
     x, y = unit_rows(source), unit_rows(target)
     anchors_x, anchors_y = x[pairs[:, 0]], y[pairs[:, 1]]
@@ -182,8 +178,12 @@ def hellinger_relation(
         target: (m, d') embeddings of a space that need not be aligned with the first.
         pairs: (q, 2) int64, at least 2; cap them at a few hundred, each is a coordinate.
         temperature: Of the softmax, in units of 1 - cos.
+
+    Raises:
+        SolverError: As `profile`.
     """
     _check_sides(source, target, aligned=False)
+    _check_directions(source, target)
     _need_pairs(pairs)
     r = relation_weights(source, source[pairs[:, 0]], temperature)
     q = relation_weights(target, target[pairs[:, 1]], temperature)
@@ -197,6 +197,7 @@ def procrustes(source: torch.Tensor, target: torch.Tensor, pairs: torch.Tensor) 
     with more pairs than dimensions, weak with few.
     """
     _check_sides(source, target, aligned=False)
+    _check_directions(source, target)
     _need_pairs(pairs)
     x, y = unit_rows(source), unit_rows(target)
     left, _, right = torch.linalg.svd(x[pairs[:, 0]].double().T @ y[pairs[:, 1]].double(), full_matrices=False)
@@ -268,6 +269,18 @@ def _need_pairs(pairs: torch.Tensor) -> None:
             "relation to known pairs",
             "give known pairs, or match by distance alone (omega 1)",
         )
+
+
+def _check_directions(source: torch.Tensor, target: torch.Tensor) -> None:
+    for points, side in ((source, "source"), (target, "target")):
+        zero = (points == 0).all(dim=1)
+        if bool(zero.any()):
+            raise SolverError(
+                f"{int(zero.sum())} zero vectors, the first at row {int(zero.nonzero()[0])}",
+                "vectors with a direction",
+                f"{side} embeddings",
+                "leave these users out: nothing is known of them",
+            )
 
 
 def _check_sides(source: torch.Tensor, target: torch.Tensor, aligned: bool = True) -> None:

@@ -75,6 +75,11 @@ def test_bad_points_are_refused_with_their_row() -> None:
     x, y = domains(12, 9, 4)
     with pytest.raises(SolverError, match="first at row 3"):
         bilinear.cosine(x.index_fill(0, torch.tensor([3, 7]), 0.0), y)
+    zero = x.index_fill(0, torch.tensor([5]), 0.0)
+    for relative in (bilinear.profile, bilinear.hellinger_relation, bilinear.procrustes):
+        with pytest.raises(SolverError, match="1 zero vectors, the first at row 5"):
+            relative(zero, y, torch.arange(4)[:, None].repeat(1, 2))
+    assert torch.isfinite(bilinear.squared_euclidean(zero, y).dense()).all()
     with pytest.raises(SolverError, match="in 1 rows, the first 2"):
         bilinear.squared_euclidean(x, y.index_fill(0, torch.tensor([2]), float("nan")))
     with pytest.raises(SolverError, match="not empty"):
