@@ -11,6 +11,7 @@ import pytest
 from tests.architecture.source import ROOT
 
 # Put together from pieces, so that this file does not hold what it looks for.
+WRITTEN = {"card.md"}  # by raymm itself, beside a registered model
 FOLDERS = ("work", "root", "tmp", "opt")
 MACHINE = re.compile(
     r"(?<![\w./~$}*-])/(?:" + "|".join(FOLDERS) + r")/[\w.-]+|(?<![\w./-])/(?:home|Users)/(?!ray\b)\w+"
@@ -49,7 +50,7 @@ def test_every_document_that_is_cited_is_shipped() -> None:
     cited = [
         (path, hit) for path, text in texts.items() if Path(path).suffix in PROSE for hit in DOCUMENT.findall(text)
     ]
-    missing = [f"{path}: {hit}" for path, hit in cited if Path(hit).name not in names]
+    missing = [f"{path}: {hit}" for path, hit in cited if Path(hit).name not in names | WRITTEN]
 
     _none(missing, "a document that is not here")
 

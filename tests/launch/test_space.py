@@ -54,7 +54,7 @@ def test_python_and_toml_say_the_same(tmp_path):
         ('"a": tune.loguniform(0, 1)', "low < high, above 0"),
         ('"a": tune.randint(0.5, 3)', "randint"),
         ('"a": tune.sample_from(lambda: 1)', "line 2"),
-        ('"a": __import__("os").system("touch /tmp/run")', "line 2"),
+        ('"a": __import__("os").system("touch harm")', "line 2"),
         ('"a": 3', "line 2"),
         ("", "an empty space"),
     ],
