@@ -21,6 +21,7 @@ from raymm.launch.search import METRIC, MODE, Past, Trials
 
 STEP = "epoch"
 _BRACKETS = 3  # of hyperband: the second and third spare a trial the first one and two rungs
+_NEXT_TO_NOTHING = tune.PlacementGroupFactory([{"memory": 1.0}])  # a byte: some resource it must be
 _SPARE_CPUS = 1  # reads data, builds graphs and does the work beside the training, for all trials in turn
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -74,6 +75,9 @@ class Round:
         scheduler: From `make_scheduler`.
         concurrent: Trials at the same time, from `concurrency`.
         seconds: After which no trial goes on; None for no limit.
+        reuse: Start the next trial in the process of the last one, which has everything imported. Only for trials that
+            nobody stops: one that is stopped inside a call that cannot be interrupted, such as Ray Train's `fit`, keeps
+            its process busy, on which Ray Tune would wait for ever.
     """
 
     work: Work
@@ -82,6 +86,7 @@ class Round:
     scheduler: Any
     concurrent: int
     seconds: float | None = None
+    reuse: bool = False
 
 
 def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
@@ -99,19 +104,17 @@ def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
     """
     reasons = plan.folder.absolute() / "reasons"
     reasons.mkdir(parents=True, exist_ok=True)
-    listener = _Listener(plan.trials, on_event, reasons)
+    listener, start = _Listener(plan.trials, on_event, reasons), time.monotonic()
     trainable = tune.with_parameters(_trainable, work=plan.work, reasons=reasons)
     tuner = tune.Tuner(
-        tune.with_resources(
-            trainable, tune.PlacementGroupFactory([{"memory": 1.0}])
-        ),  # bytes: some resource it must be
+        tune.with_resources(trainable, _NEXT_TO_NOTHING),
         tune_config=tune.TuneConfig(
             search_alg=plan.trials,
             scheduler=plan.scheduler,
             num_samples=-1,
             max_concurrent_trials=plan.concurrent,
             time_budget_s=plan.seconds,
-            reuse_actors=True,  # the next trial finds everything imported
+            reuse_actors=plan.reuse,
         ),
         run_config=tune.RunConfig(
             name=f"session-{time.time_ns():x}",
@@ -131,8 +134,9 @@ def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
         raise
     finally:
         log.setLevel(level)
-    if listener.running and plan.seconds is None:
+    if listener.running and (plan.seconds is None or time.monotonic() - start < plan.seconds):
         raise KeyboardInterrupt
+    listener.stop()  # what ran when the time was up, of which Ray Tune tells nobody
 
 
 def make_scheduler(schedule: ScheduleConfig, epochs: int, past: Sequence[Past]) -> Any:
@@ -207,7 +211,7 @@ class _Listener(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, trials: Trials, on_event: Callable[[Event], None], reasons: Path) -> None:
         self._trials, self._on_event, self._reasons = trials, on_event, reasons
-        self.running: set[str] = set()
+        self.running: dict[str, Any] = {}
         self.problem: Exception | None = None
 
     def on_trial_start(
@@ -218,7 +222,7 @@ class _Listener(tune.Callback):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         """See `ray.tune.Callback`."""
-        self.running.add(trial.trial_id)
+        self.running[trial.trial_id] = trial
         self._tell(trial, "started", {})
 
     def on_trial_result(
@@ -240,7 +244,7 @@ class _Listener(tune.Callback):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         """See `ray.tune.Callback`."""
-        self.running.discard(trial.trial_id)
+        self.running.pop(trial.trial_id, None)
         result = trial.last_result or {}
         self._tell(trial, "finished" if result.get("finished") else "stopped", result)
 
@@ -252,10 +256,16 @@ class _Listener(tune.Callback):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         """See `ray.tune.Callback`."""
-        self.running.discard(trial.trial_id)
+        self.running.pop(trial.trial_id, None)
         path = self._reasons / self._trials.trials[trial.trial_id].name
         reason = path.read_text() if path.is_file() else _last_line(Path(trial.error_file or ""))
         self._tell(trial, "failed", trial.last_result or {}, reason)
+
+    def stop(self) -> None:
+        """Say of every trial that still counts as running that it was stopped."""
+        for trial in list(self.running.values()):
+            self._tell(trial, "stopped", trial.last_result or {})
+        self.running.clear()
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep nothing of it in Ray Tune's own files, which nobody restores from."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
@@ -18,6 +19,7 @@ from raymm.report.sweep_record import SweepRecord, TrialRecord
 from raymm.tracking.identity import run_tags
 from raymm.tracking.runs import Run, start_or_resume_run
 from raymm.tracking.store import Tracking
+from raymm.tracking.system import SystemSampler
 
 FOLDER = "tracking"
 
@@ -36,9 +38,10 @@ class SweepTracker:
         tracking: The store; None logs nothing.
         folder: The sweep's folder.
         data: Fingerprint of the prepared set.
+        sample_every_s: Seconds between samples of the driver's machine, logged with the sweep's own run.
     """
 
-    def __init__(self, tracking: Tracking | None, folder: Path, data: str) -> None:
+    def __init__(self, tracking: Tracking | None, folder: Path, data: str, sample_every_s: float = 30.0) -> None:
         self._problem: TrackingError | None = None
         self._tracking, self._folder, self._data = tracking, folder, data
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -46,6 +49,8 @@ class SweepTracker:
         self._parent: Run | None = None
         self._runs: dict[str, Run] = {}
         self._orphans: set[str] = set()
+        self._done: set[str] = set()
+        self._every_s, self._sampler = sample_every_s, SystemSampler()
 
     @property
     def problem(self) -> TrackingError | None:
@@ -74,6 +79,10 @@ class SweepTracker:
         """Log the sweep's result and its files with the parent run, and end it."""
         self._do(self._finish, record, list(files))
 
+    def abort(self, status: Literal["FAILED", "KILLED"]) -> None:
+        """Say that the sweep did not come to its end, nor did the trials that were running."""
+        self._do(self._abort, status)
+
     def close(self) -> None:
         """Wait until all is logged, or kept to be sent later."""
         if self._thread.is_alive():
@@ -85,11 +94,29 @@ class SweepTracker:
             self._tasks.put(partial(task, *arguments))
 
     def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
+        next_sample = time.monotonic() + self._every_s
+        while True:
             try:
-                task()
-            except (TrackingError, OSError) as error:  # a damaged file of a run; the sweep goes on without it
-                self._problem = error if isinstance(error, TrackingError) else TrackingError(str(error))
+                task = self._tasks.get(timeout=max(0.0, next_sample - time.monotonic()))
+                if task is None:
+                    return
+            except queue.Empty:
+                task = self._sample
+            if task == self._sample or time.monotonic() >= next_sample:
+                next_sample = time.monotonic() + self._every_s
+                self._tried(self._sample)
+            if task != self._sample:
+                self._tried(task)
+
+    def _tried(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except (TrackingError, OSError) as error:  # a damaged file of a run; the sweep goes on without it
+            self._problem = error if isinstance(error, TrackingError) else TrackingError(str(error))
+
+    def _sample(self) -> None:
+        if self._parent is not None:
+            self._parent.log_epoch(self._sampler.sample(), int(time.time()))
 
     def _tags(self, model: str) -> dict[str, str]:
         source = Path(raymm.__file__).parent
@@ -126,6 +153,7 @@ class SweepTracker:
         if trial.value is not None:
             run.log_epoch({"best_value": trial.value}, trial.best_epoch)
         run.finish(_STATUS[trial.state])
+        self._done.add(trial.name)
 
     def _finish(self, record: SweepRecord, files: Sequence[Path]) -> None:
         parent = self._parent
@@ -145,6 +173,11 @@ class SweepTracker:
             parent.log_artefact(path)
         parent.finish()
 
+    def _abort(self, status: Literal["FAILED", "KILLED"]) -> None:
+        open_runs = [run for name, run in self._runs.items() if name not in self._done]
+        for run in [*open_runs, *([self._parent] if self._parent is not None else [])]:
+            run.finish(status)
+
     def _needed(self) -> Tracking:
         if self._tracking is None:
             raise TrackingError("no store", "one to track the sweep in", self._folder.name)
@@ -153,7 +186,7 @@ class SweepTracker:
 
 @contextlib.contextmanager
 def tracked_sweep(
-    tracking: Tracking | None, folder: Path, data: str, settings: Mapping[str, str]
+    tracking: Tracking | None, folder: Path, data: str, settings: Mapping[str, str], sample_every_s: float = 30.0
 ) -> Iterator[SweepTracker]:
     """Track a sweep while the body runs.
 
@@ -162,10 +195,14 @@ def tracked_sweep(
         folder: The sweep's folder, whose name is the parent run's.
         data: Fingerprint of the prepared set.
         settings: What the sweep does, with `models` among it.
+        sample_every_s: Seconds between samples of this machine.
     """
-    tracker = SweepTracker(tracking, folder, data)
+    tracker = SweepTracker(tracking, folder, data, sample_every_s)
     tracker.start(settings)
     try:
         yield tracker
+    except BaseException as error:
+        tracker.abort("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
     finally:
         tracker.close()

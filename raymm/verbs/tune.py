@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from raymm.tracking.store import Tracking
 from raymm.tracking.sweeps import SweepTracker, tracked_sweep
 from raymm.verbs.best import write_best
 from raymm.verbs.ledger import Ledger, Start
+from raymm.verbs.run import storage_folder
 from raymm.verbs.trial import TrialPlace, nested, run_trial
 
 REQUEST, LEDGER, TRIALS = "request.json", "trials.jsonl", "trials"
@@ -152,8 +154,11 @@ def tune(request: TuneRequest, tracking: Tracking | None, audience: Audience) ->
 
 
 def _write(sweep: _Sweep, request: TuneRequest, prepared: PreparedSet) -> SweepResult:
-    """Write page, record and best settings over those of an earlier session."""
+    """Write page, record and best settings over those of an earlier session; checkpoints of stopped trials go."""
     ledger, models = sweep.ledger, []
+    for trial in ledger.trials:
+        if trial.state == "stopped":
+            shutil.rmtree(storage_folder(request.folder / TRIALS / trial.name), ignore_errors=True)
     for model, space in request.spaces.items():
         searched = ledger.of(model)
         weights = importance(searched, list(space))
@@ -259,7 +264,9 @@ class _Sweep:
         place = TrialPlace(start.plain(), request.prepared.absolute(), folder / TRIALS, request.known_pairs)
         self.ledger.begin_phase(phase)
         work = partial(run_trial, place)
-        run_round(Round(work, folder / "tune", trials, scheduler, concurrent, seconds), partial(self._on, model))
+        reuse = isinstance(find_model(model), FitSpec)
+        plan = Round(work, folder / "tune", trials, scheduler, concurrent, seconds, reuse)
+        run_round(plan, partial(self._on, model))
 
     def _on(self, model: str, event: Event) -> None:
         """Write an event down first, then pass it on."""

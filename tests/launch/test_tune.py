@@ -72,6 +72,20 @@ def test_trials_end_as_they_should_and_give_their_cpus_back(ray_cluster, tmp_pat
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(300)
+def test_what_runs_when_the_time_is_up_is_stopped_with_what_it_had(ray_cluster, tmp_path):
+    def work(name, values, report):
+        report(make(0.5, 1))
+        time.sleep(600)
+
+    make, events = _report, []
+    trials = Trials(Sequential([{"rate": 0.1}, {"rate": 0.2}]), [], 2, lambda number: f"t{number}", ())
+    run_round(Round(work, tmp_path, trials, make_scheduler(ScheduleConfig("fifo"), 1, ()), 1, 20.0), events.append)
+    assert (events[-1].name, events[-1].kind) == ("t0", "stopped")
+    assert all(event.name == "t0" for event in events)
+
+
+@pytest.mark.ray
 def test_what_goes_wrong_in_a_listener_ends_the_round_as_it_was_raised(ray_cluster, tmp_path):
     def listen(event):
         raise DataError("no room on the disk")

@@ -1,4 +1,7 @@
+import time
 from dataclasses import replace
+
+import pytest
 
 from raymm.report.sweep_record import ModelSweep, SweepRecord, TrialRecord
 from raymm.tracking.store import TrackingConfig, open_tracking
@@ -91,3 +94,19 @@ def test_without_a_store_nothing_is_written(tmp_path):
     with tracked_sweep(None, tmp_path / "three", "f" * 16, METHOD) as tracker:
         tracker.epochs("toy-000", [_record(1, 0.1)])
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_sweep_says_so_and_the_machine_is_sampled(store_folder, tmp_path):
+    tracking = open_tracking(None, store_folder, TrackingConfig(experiment="sweeps"))
+
+    def interrupted():
+        with tracked_sweep(tracking, tmp_path / "four", "f" * 16, METHOD, sample_every_s=0.2) as tracker:
+            tracker.started(TrialRecord("toy-000", "toy", 0, {}), {"model": "toy"})
+            time.sleep(1.5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    runs = _runs(tracking, "four")
+    assert {run.info.status for run in runs.values()} == {"KILLED"}
+    assert "system/cpu_utilization_percentage" in runs["four"].data.metrics
