@@ -24,6 +24,7 @@ def preparation_table(summary: PreparedSummary) -> RenderableType:
         parts.append(_files(summary))
     parts.append(_domains(summary))
     parts.extend(Text(line, style="yellow") for line in _lacking(summary))
+    parts.extend(Text(line) for line in _made(summary))
     notes = [note for domain in summary.domains for note in split_notes(domain)]
     parts.extend(Text(f"  {note}", style="yellow") for note in notes)
     matching = "" if summary.shared else " (matching of users will rest on distance alone)"
@@ -59,6 +60,18 @@ def _lacking(summary: PreparedSummary) -> list[str]:
         for modality, count in domain.missing.items()
         if count
     ]
+
+
+def _made(summary: PreparedSummary) -> list[str]:
+    """Say which vectors had no use, and which shards an interrupted preparation had left."""
+    lines = []
+    for feature in summary.features:
+        name = f"{feature.modality} of {feature.domain}"
+        if feature.unused:
+            lines.append(f"  {name}: {feature.unused:,} vectors of the file belong to no item")
+        if feature.reused and not summary.reused:
+            lines.append(f"  {name}: {feature.reused:,} of {feature.shards:,} shards were there already")
+    return lines
 
 
 def _table(first: str, *others: str) -> Table:

@@ -98,11 +98,14 @@ def test_a_killed_preparation_goes_on_where_it_was(ray_cluster: object, tmp_path
     assert not out.exists()
     finished = [path for path in (tmp_path / ".out.features").rglob("*.shard") if read_shard(path) is not None]
     made = prepare(recipe, out).features[0]
-    assert 3 <= made.reused == len(finished) < made.shards == 30
+    # An actor may still write the shard it is at when the preparation that asked for it is dead.
+    assert 3 <= len(finished) <= made.reused < made.shards == 30
     assert not (tmp_path / ".out.features").exists()
     whole = prepare(recipe, tmp_path / "whole")
     assert whole.features[0].reused == 0
-    first, second = (open_prepared(folder).train_data().domains[0].features["cover"] for folder in (out, whole.folder))
+    first, second = (
+        open_prepared(folder).train_data().domains[0].features["cover"] for folder in (out, tmp_path / "whole")
+    )
     np.testing.assert_array_equal(first.values, second.values)
     assert first.present.sum() == 59
 

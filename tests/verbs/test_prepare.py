@@ -3,7 +3,7 @@ import io
 
 from rich.console import Console
 
-from raymm.data.summary import DomainSummary, PreparedSummary, SourceSummary
+from raymm.data.summary import DomainSummary, FeatureSummary, PreparedSummary, SourceSummary
 from raymm.verbs.prepare import preparation_table
 
 
@@ -40,6 +40,15 @@ def test_it_says_when_nobody_is_known_to_be_shared():
 
 def test_it_says_when_nothing_was_done():
     assert "was there already" in _shown(reused=True)
+
+
+def test_vectors_without_an_item_and_shards_of_an_interrupted_preparation_are_counted():
+    vectors = FeatureSummary("books", "text", "vectors", 384, 0, unused=1200)
+    model = FeatureSummary("books", "cover", "clip_image", 512, 0, shards=30, reused=5)
+    shown = _shown(features=(vectors, model))
+    assert "text of books: 1,200 vectors of the file belong to no item" in shown
+    assert "cover of books: 5 of 30 shards were there already" in shown
+    assert "shards" not in _shown(features=(model,), reused=True)
 
 
 def test_a_split_that_leaks_time_says_so():
