@@ -22,12 +22,9 @@ def random_table(n_users=30, n_items=20, share=0.4, seed=0) -> RatingTable:
     return RatingTable(users, items, generator.integers(1, 6, len(users)).astype(float), n_users, n_items)
 
 
-def planted(
-    taste: float = 1.0, n_users: int = 240, n_items: int = 40, seed: int = 0, cold: float = 0.3
-) -> tuple[ColdStart, RatingHoldout, RatingHoldout]:
-    """One taste of two directions and one kind of user bias in both domains; a third of the users are cold.
+def whole(taste: float = 1.0, n_users: int = 240, n_items: int = 40, seed: int = 0) -> ColdStart:
+    """One taste of two directions and one kind of user bias in both domains; nobody is cold.
 
-    Returns the problem, and the target ratings of the cold users: a third of them for selection, the rest to test.
     Target users stand in reverse order, so that a mixed-up number shows.
     """
     generator = np.random.default_rng(seed)
@@ -37,19 +34,25 @@ def planted(
         items, popular = generator.normal(size=(n_items, 2)), 0.5 * generator.normal(size=n_items)
         values = 3 + bias[:, None] + popular + taste * people @ items.T / np.sqrt(2)
         values = values + 0.3 * generator.normal(size=values.shape)
-        mask = generator.random(values.shape) < 0.5
-        rated.append((values, mask))
+        rated.append((values, generator.random(values.shape) < 0.5))
     (values, mask), (others, known) = rated[0], (rated[1][0][::-1], rated[1][1][::-1])
     users, items = np.nonzero(mask)
     source = RatingTable(users, items, values[mask], n_users, n_items)
     users, items = np.nonzero(known)
     target = RatingTable(users, items, others[known], n_users, n_items)
-    who = generator.permutation(n_users)[: round(cold * n_users)]
-    parts = np.split(who, [len(who) // 3])
-    warm = target.rows(~np.isin(target.users, who))
-    held = [target.rows(np.isin(target.users, part)) for part in parts]
-    problem = ColdStart(source, warm, np.arange(n_users)[::-1].copy())
-    return problem, *(RatingHoldout("target", h.users, h.items, h.ratings.astype(np.float32)) for h in held)
+    return ColdStart(source, target, np.arange(n_users)[::-1].copy())
+
+
+def planted(
+    taste: float = 1.0, n_users: int = 240, n_items: int = 40, seed: int = 0
+) -> tuple[ColdStart, RatingHoldout, RatingHoldout]:
+    """Take the target ratings of three users in ten of `whole`: a third of them for selection, the rest to test."""
+    problem = whole(taste, n_users, n_items, seed)
+    who = np.random.default_rng([seed, 1]).permutation(n_users)[: round(0.3 * n_users)]
+    parts = [problem.target.rows(np.isin(problem.target.users, part)) for part in np.split(who, [len(who) // 3])]
+    warm = problem.target.rows(~np.isin(problem.target.users, who))
+    held = (RatingHoldout("target", h.users, h.items, h.ratings.astype(np.float32)) for h in parts)
+    return ColdStart(problem.source, warm, problem.source_of), *held
 
 
 def rmse(scorer, holdout: RatingHoldout) -> float:
