@@ -6,7 +6,8 @@
 Cold users are drawn anew for each share and seed among the shared users of the prepared set's training part; its test
 set stays sealed. Each table has MAE and RMSE of the same predictions, raw and clipped to the scale, mean over seeds
 with standard deviation; and the difference of users' mean squared errors to the floor, with a paired bootstrap over
-users and seeds. A model that errs more than the floor is marked: it has learned less than biases say.
+users, where one who is cold under several seeds counts once. It weighs users alike, RMSE weighs ratings alike: the two
+may differ in sign. A model that errs more than the floor is marked: it has learned less than biases say.
 """
 
 from __future__ import annotations
@@ -91,11 +92,11 @@ def judge(problem: ColdStart, share: float, seeds: list[int], models: list[str])
 
 
 def _against(own: list[RatingValues], floor: list[RatingValues]) -> dict[str, float]:
-    """Compare users' mean squared errors; users of several seeds stand beside each other, each as drawn."""
-    pairs = [
-        (first.per_user()[1]["mse"], second.per_user()[1]["mse"]) for first, second in zip(own, floor, strict=True)
-    ]
-    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    """Compare mean squared errors user by user; a user who is cold under several seeds counts once, with the mean."""
+    users = np.concatenate([one.per_user()[0] for one in own])
+    _, places = np.unique(users, return_inverse=True)
+    sides = (np.concatenate([one.per_user()[1]["mse"] for one in side]) for side in (own, floor))
+    first, second = (np.bincount(places, weights=side) / np.bincount(places) for side in sides)
     found = compare_values(first, second, "mse", np.random.default_rng(0))
     return {"difference": found.difference, "low": found.interval[0], "high": found.interval[1], "users": found.n_users}
 
