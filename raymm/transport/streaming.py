@@ -8,12 +8,14 @@ import torch
 import torch.distributed as dist
 
 from raymm.errors import SolverError
+from raymm.transport.extension import extend
 from raymm.transport.fixed_point import Observer, State, iterate
 from raymm.transport.problem import Problem
 from raymm.transport.sinkhorn import Solution, SolverConfig
 from raymm.transport.sweep import LocalSweep, RowSweep, Task
 
 _FLOAT32_FLOOR = 1e-6  # column errors below this are rounding of float32 blocks
+_ANY = 1e9  # a start may be poor: it decides nothing but the number of passes
 
 
 class ShardedSweep:
@@ -51,6 +53,24 @@ class ShardedSweep:
         return columns
 
 
+def sampled_start(problem: Problem, size: int, generator: torch.Generator) -> State:
+    """Return potentials that save a few passes over all pairs for a small part of one: those of a solved sample.
+
+    Args:
+        problem: All of it, in this process.
+        size: Users of each side in the sample; a tenth of them takes about a fifth of a pass.
+        generator: Draws the sample.
+    """
+    drawn = []
+    for mass in (problem.a, problem.b):
+        order = torch.randperm(len(mass), generator=generator, device=generator.device)
+        drawn.append(order[:size].sort().values.to(mass.device))
+    found = solve_streaming(problem.between(drawn[0], drawn[1]), SolverConfig(tolerance=3e-3, accept=_ANY))
+    every = torch.arange(len(problem.b), device=problem.b.device)
+    turned = problem.between(drawn[0], every).transposed()
+    return State(extend(turned.cost, found.f, turned.b, problem.epsilon, problem.rho))
+
+
 def solve_streaming(
     problem: Problem,
     config: SolverConfig | None = None,
@@ -69,7 +89,7 @@ def solve_streaming(
     Args:
         problem: With a `group`, the rows of this rank (`Problem.rows`) and all columns.
         config: When to stop; the tolerance must be 1e-6 or more for float32.
-        start: A first g, or the state of an interrupted run.
+        start: A first g, as of `sampled_start`, or the state of an interrupted run.
         group: Ranks that share the rows; every rank gets the same g and its own f.
         observe: Called after each iteration.
 

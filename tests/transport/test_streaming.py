@@ -14,7 +14,7 @@ from raymm.transport.fixed_point import State
 from raymm.transport.marginals import anchored
 from raymm.transport.problem import state_problem
 from raymm.transport.sinkhorn import SolverConfig
-from raymm.transport.streaming import solve_streaming
+from raymm.transport.streaming import sampled_start, solve_streaming
 from tests.processes import run_ranks
 from tests.transport.people import domains, masses, sharded_problem, solve_on_a_rank
 
@@ -149,6 +149,23 @@ def test_an_earlier_solution_starts_the_next() -> None:
     cost, a, b = costs()["cosine"], masses(160), masses(130, 1)
     first = solve_streaming(state_problem(cost, a, b, 0.1))
     assert solve_streaming(state_problem(cost, a, b, 0.1), start=State(first.g)).iterations == 1 < first.iterations
+
+
+@pytest.mark.parametrize("rho", [math.inf, 0.1])
+def test_a_sample_saves_passes_and_changes_nothing_else(rho: float) -> None:
+    x, y = domains(1500, 1300, 400, torch.float32)
+    problem = state_problem(bilinear.cosine(x, y), masses(1500), masses(1300, 1), 0.05, rho)
+    config = SolverConfig(tolerance=1e-5)
+    cold = solve_streaming(problem, config)
+    warm = solve_streaming(problem, config, sampled_start(problem, 300, torch.Generator().manual_seed(0)))
+    assert warm.iterations < cold.iterations
+    plans = [
+        sinkhorn.plan(problem.cost.dense(), problem.a, problem.b, end.f, end.g, 0.05).numpy() for end in (cold, warm)
+    ]
+    assert np.abs(plans[0] - plans[1]).sum() < 1e-3 * plans[0].sum()
+    # More users than there are: the whole problem is its own sample.
+    whole = sampled_start(problem, 5000, torch.Generator().manual_seed(0))
+    assert solve_streaming(problem, SolverConfig(tolerance=4e-3), whole).iterations == 1
 
 
 def test_all_equal_points_are_coupled_independently() -> None:
