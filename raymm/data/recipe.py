@@ -90,7 +90,7 @@ def read_recipe(path: Path) -> Recipe:
 def needed_columns(recipe: Recipe) -> dict[str, str]:
     """Return what every source of interactions must have a column for, and the setting that asks for it."""
     needs: dict[str, str] = {}
-    if recipe.split.by != "line":
+    if recipe.split.by not in (None, "line"):
         needs[recipe.split.by] = f"split.by is {recipe.split.by!r}"
     if recipe.cleaning.min_rating is not None:
         needs["rating"] = "cleaning.min_rating is set"

@@ -91,10 +91,11 @@ def interaction_rows(fields: Fields, recipe: Recipe, reading: Reading, source: i
     sheet.refuse(ordered & ((orders != np.floor(orders)) | (abs(orders) > LARGEST_WHOLE)), "order is no whole number")
     labels, labelled = sheet.numbers(columns["label"], "label")
     sheet.refuse(labelled & ~np.isin(labels, LABELS), "label is neither 0, 1 nor 2")
+    by = recipe.split.by or "line"
     keys, keyed = {"order": (orders, ordered), "time": (times, timed)}.get(
-        recipe.split.by, (np.zeros(len(fields)), np.ones(len(fields), dtype=bool))
+        by, (np.zeros(len(fields)), np.ones(len(fields), dtype=bool))
     )
-    sheet.refuse(~keyed, f"no {recipe.split.by}")
+    sheet.refuse(~keyed, f"no {by}")
     if cleaning.min_rating is not None:
         sheet.refuse(~rated, "no rating")
         sheet.leave_out(ratings < cleaning.min_rating, Fate.LOW_RATING)

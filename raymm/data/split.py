@@ -42,7 +42,9 @@ class Split:
         "ratio: shares of each user's history; mmrec: MMRec's rule, at random; time: two points in time for everybody; "
         "given: a column of labels; cold_start: shared users lose all they have in the target domain",
     )
-    by: Literal["order", "time", "line"] = setting("order", "what orders a history; ties keep the order of the files")
+    by: Literal["order", "time", "line"] | None = setting(
+        None, "what orders a history, ties by place in the files; left out: the column `order`, else `time`, else lines"
+    )
     validation_share: float | None = setting(
         None, "for validation; ratio, time: share of the interactions; cold_start: of the shared users who stay; 0.1",
         gt=0, lt=1,
@@ -75,6 +77,8 @@ class Split:
         for name, default in takes.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)  # frozen for everybody else
+        if self.kind == "time" and self.by is None:
+            object.__setattr__(self, "by", "time")
         problems += self._disagreements(takes)
         if problems:
             raise ConfigError("\n".join(problems))

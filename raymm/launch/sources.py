@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +75,7 @@ def find_files(recipe_path: Path, recipe: Recipe, kind: Kind, piece_bytes: int) 
         readings.append(reading)
     if kind == INTERACTIONS:
         _check_needs(recipe, readings, recipe_path)
+        recipe = _ordered(recipe, readings, recipe_path)
     return Files(kind, recipe, tuple(paths), tuple(readings), tuple(pieces), piece_bytes)
 
 
@@ -198,6 +199,31 @@ def _check_needs(recipe: Recipe, readings: Sequence[Reading], recipe_path: Path)
     ]
     if problems:
         raise ConfigError("\n".join(problems), "", str(recipe_path), "name the column, or change the setting")
+
+
+def _ordered(recipe: Recipe, readings: Sequence[Reading], recipe_path: Path) -> Recipe:
+    """Say what orders histories where the recipe does not: the first of `order` and `time` that there is, else lines.
+
+    Raises:
+        ConfigError: Some sources have such a column and others have not.
+    """
+    if recipe.split.by is not None:
+        return recipe
+    by: Literal["order", "time", "line"] = "line"
+    roles: tuple[Literal["order", "time"], ...] = ("order", "time")
+    for role in roles:
+        with_it = [number for number, reading in enumerate(readings) if reading.columns[role]]
+        if len(with_it) == len(readings):
+            by = role
+            break
+        if with_it:
+            raise ConfigError(
+                f"split.by: found nothing, and only some interactions have a column `{role}` ({with_it})",
+                "",
+                str(recipe_path),
+                "say what orders histories, for example split.by = 'line', or name the columns of the others",
+            )
+    return dataclasses.replace(recipe, split=dataclasses.replace(recipe.split, by=by))
 
 
 def _first_lines(files: Files) -> np.ndarray:

@@ -27,8 +27,11 @@ def preparation_table(summary: PreparedSummary) -> RenderableType:
     parts.extend(Text(line) for line in _made(summary))
     notes = [note for domain in summary.domains for note in split_notes(domain)]
     parts.extend(Text(f"  {note}", style="yellow") for note in notes)
-    matching = "" if summary.shared else " (matching of users will rest on distance alone)"
-    parts.append(Text(f"  {summary.true_pairs:,} users in both domains, {summary.shared:,} known as such{matching}"))
+    if len(summary.domains) > 1:
+        matching = "" if summary.shared else " (matching of users will rest on distance alone)"
+        parts.append(
+            Text(f"  {summary.true_pairs:,} users in both domains, {summary.shared:,} known as such{matching}")
+        )
     how = "was there already, from the same sources and recipe" if summary.reused else f"in {summary.seconds:.1f} s"
     parts.append(Text(f"  {summary.folder} {how}"))
     return Group(*parts)

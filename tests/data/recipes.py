@@ -31,6 +31,7 @@ def recipe(**settings: Any) -> Recipe:
     values: dict[str, Any] = {
         "name": "toy",
         "domains": ["a", "b"],
+        "split": {"by": "order"},
         "interactions": [{"path": "rows.tsv", "columns": columns}],
         "items": [{"path": "items.tsv", "columns": {"domain": "domain", "item": "item", "title": "title"}}],
     }

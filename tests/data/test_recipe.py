@@ -52,6 +52,7 @@ def test_only_domain_need_not_be_repeated() -> None:
 
 
 def test_settings_say_which_columns_they_need() -> None:
-    assert needed_columns(recipe()) == {"order": "split.by is 'order'"}
+    assert needed_columns(recipe(split={})) == {}
+    assert needed_columns(recipe(split={"by": "order"})) == {"order": "split.by is 'order'"}
     needs = needed_columns(recipe(split={"by": "line"}, cleaning={"min_rating": 4.0}))
     assert needs == {"rating": "cleaning.min_rating is set"}

@@ -133,7 +133,7 @@ def test_defaults_are_those_of_the_kind_and_survive_the_gate() -> None:
         ({"kind": "ratio", "pick": "last", "seed": 3}, "seed: found 3"),
         ({"kind": "ratio", "validation_share": 0.5, "test_share": 0.5}, "expected a sum below 1"),
         ({"kind": "ratio", "test_share": 0.0}, "test_share: found 0.0, expected greater than 0"),
-        ({"kind": "time"}, "by: found 'order', expected 'time'"),
+        ({"kind": "time", "by": "order"}, "by: found 'order', expected 'time'"),
         ({"kind": "time", "by": "time", "test_from": 5}, "expected both, the earlier one first"),
         ({"kind": "time", "by": "time", "validation_from": 5, "test_from": 5}, "the earlier one first"),
         ({"kind": "time", "by": "time", "validation_from": 5, "test_from": 6, "test_share": 0.1}, "test_share"),

@@ -80,7 +80,7 @@ def test_pieces_and_shards_do_not_change_the_result(
     prepared = open_prepared(tmp_path / "other")
     assert len(prepared.train_files("a")) > 1
     expected, found = content(folder), content(tmp_path / "other")
-    assert len(expected) == 25
+    assert len(expected) == 26
     assert found == expected
     assert [domain.__dict__ for domain in other.domains] == [domain.__dict__ for domain in summary.domains]
 

@@ -75,7 +75,7 @@ def test_rows_of_a_store_equal_those_of_the_disk(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         (
-            {},
+            {"split": {"by": "order"}},
             r"interactions\[0\].columns.order: found nothing, but split.by is 'order'; format 'douban' has user, item",
         ),
         ({"split": {"by": "time"}}, "columns.time: found nothing, but split.by is 'time'"),
@@ -95,6 +95,30 @@ def test_column_that_a_setting_asks_for_must_be_there(tmp_path: Path, settings: 
     }
     with pytest.raises(ConfigError, match=message):
         find_files(tmp_path / "recipe.toml", build(Recipe, {**values, **settings}), INTERACTIONS, 2_000)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [({"time": "t", "order": "o"}, "order"), ({"time": "t"}, "time"), ({}, "line")],
+)
+def test_histories_are_ordered_by_the_best_that_every_source_has(
+    tmp_path: Path, columns: dict[str, str], expected: str
+) -> None:
+    (tmp_path / "rows.tsv").write_text("u\ti\tt\to\n1\t2\t3\t4\n")
+    source = {"path": "rows.tsv", "columns": {"user": "u", "item": "i", **columns}}
+    values = {"name": "bare", "domains": ["a"], "interactions": [source]}
+
+    def found(*sources: dict[str, Any]) -> str | None:
+        recipe = build(Recipe, {**values, "interactions": list(sources)})
+        return find_files(tmp_path / "recipe.toml", recipe, INTERACTIONS, 2_000).recipe.split.by
+
+    assert found(source) == expected
+    bare = {"path": "rows.tsv", "columns": {"user": "u", "item": "i"}}
+    if columns:
+        with pytest.raises(ConfigError, match="split.by"):
+            found(source, bare)
+    else:
+        assert found(source, bare) == "line"
 
 
 @pytest.mark.ray

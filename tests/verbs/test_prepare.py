@@ -15,7 +15,7 @@ def _shown(**changes):
         "fingerprint": "f",
         "interaction_files": (SourceSummary("rows.tsv", 104, 2, 1, 1),),
         "item_files": (),
-        "domains": (domain,),
+        "domains": (domain, dataclasses.replace(domain, name="b")),
         "true_pairs": 9,
         "shared": 0,
         "seconds": 1.5,
@@ -64,3 +64,8 @@ def test_held_out_interactions_that_training_does_not_know_are_counted():
     assert "4 interactions of users and 5 of items" in " ".join(_shown(domains=(kept,)).split())
     dropped = dataclasses.replace(kept, left_out=9)
     assert "9 held-out interactions" in " ".join(_shown(domains=(dropped,)).split())
+
+
+def test_one_domain_has_nobody_in_both():
+    alone = DomainSummary("books", 100, 3, 4, 5, 1, 20, 30, 60, 20, 20, 1, 0, {})
+    assert "both domains" not in _shown(domains=(alone,), shared=0)
