@@ -84,6 +84,7 @@ def run_training(
         "structures": structures,
         "board": board,
         "errands": start_errands(),
+        "storage": str(storage.absolute()),
     }
     with _following(board, on_epoch):
         result = _fit(_trainer(request, experiment, prepared, storage, resources), board)

@@ -17,6 +17,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from raymm.config import check, setting
 from raymm.errors import ClusterError, RaymmError
 from raymm.experiment import ScaleConfig
+from raymm.launch.held import held, release_since
 from raymm.launch.search import METRIC, MODE, Past, Trials
 
 STEP = "epoch"
@@ -92,8 +93,9 @@ class Round:
 def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
     """Run trials on the Ray cluster that this process is connected to, until there are no more.
 
-    A trial's own process asks for no CPU: what it starts does. An exception of a trial ends that trial alone; one of
-    `on_event` ends them all.
+    A trial's own process asks for no CPU: what it starts does, and whoever is told that a trial was stopped must see
+    that it is given back (`held.release`); what is left then goes at the end of the round. An exception of a trial ends
+    that trial alone; one of `on_event` ends them all.
 
     Args:
         plan: What to run.
@@ -104,7 +106,7 @@ def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
     """
     reasons = plan.folder.absolute() / "reasons"
     reasons.mkdir(parents=True, exist_ok=True)
-    listener, start = _Listener(plan.trials, on_event, reasons), time.monotonic()
+    listener, start, before = _Listener(plan.trials, on_event, reasons), time.monotonic(), held()
     trainable = tune.with_parameters(_trainable, work=plan.work, reasons=reasons)
     tuner = tune.Tuner(
         tune.with_resources(trainable, _NEXT_TO_NOTHING),
@@ -134,6 +136,7 @@ def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
         raise
     finally:
         log.setLevel(level)
+        release_since(before)
     if listener.running and (plan.seconds is None or time.monotonic() - start < plan.seconds):
         raise KeyboardInterrupt
     listener.stop()  # what ran when the time was up, of which Ray Tune tells nobody

@@ -23,6 +23,7 @@ from raymm.evaluation.ranking import rank
 from raymm.evaluation.values import means_from_sums, means_over_domains
 from raymm.experiment import Experiment, build_experiment
 from raymm.launch.background import OnRay
+from raymm.launch.held import note_held
 from raymm.launch.ingest import read_positives
 from raymm.models.registry import find_trained
 from raymm.models.spec import Place, Resumable
@@ -44,8 +45,10 @@ def train_worker(request: dict[str, Any]) -> None:
 
     Args:
         request: `experiment` (plain), `prepared` (folder), `known_pairs`, `structures` (object references),
-            `board` (actor), `errands` (actor).
+            `board` (actor), `errands` (actor), `storage` (folder).
     """
+    if ray.train.get_context().get_world_rank() == 0:
+        note_held(Path(request["storage"]))
     board = request["board"]
     failure = ray.get(board.facts.remote()).get("failure")
     if failure is not None:

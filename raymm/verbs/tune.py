@@ -20,6 +20,7 @@ from raymm.config import check, setting
 from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
 from raymm.errors import ConfigError, TrackingError
 from raymm.experiment import Experiment, build_experiment
+from raymm.launch.held import release
 from raymm.launch.search import Past, Trial, Trials, listed, make_source
 from raymm.launch.session import connect
 from raymm.launch.space import Space, plain_space
@@ -281,6 +282,8 @@ class _Sweep:
             self._tracker.epochs(event.name, result["records"])
         else:
             ledger.ended(event.name, event.kind, event.reason)
+            if event.kind != "finished":
+                release(storage_folder(self._request.folder.absolute() / TRIALS / event.name))
             self._tracker.ended(ledger.trial(event.name))
         self._audience.trial(ledger.trial(event.name), ledger)
 

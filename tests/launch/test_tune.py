@@ -72,6 +72,7 @@ def test_trials_end_as_they_should_and_give_their_cpus_back(ray_cluster, tmp_pat
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_runs_when_the_time_is_up_is_stopped_with_what_it_had(ray_cluster, tmp_path):
     def work(name, values, report):

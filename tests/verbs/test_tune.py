@@ -140,6 +140,7 @@ def test_what_cannot_work_is_refused_before_any_trial(prepared_sample, tmp_path)
     assert not (tmp_path / "x" / LEDGER).exists()
 
 
+@pytest.mark.slow
 def test_trainings_are_stopped_early_repeated_with_other_seeds_and_give_their_cpus_back(prepared_sample, tmp_path):
     start = config.override(
         {"model": "bprmf"},
