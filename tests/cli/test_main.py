@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from raymm.cli.main import FAILED, main
+from raymm.data.layout import SCHEMA
 from raymm.verbs.pipeline import bundled_recipe
 
 TRAIN = ["train", "sieoug", "--no-tracking", "--set", "settings.width=16", "--set", "train.loop.epochs=2"]
@@ -68,7 +69,7 @@ def test_a_prepared_set_of_another_schema(prepared_sample, capsys, tmp_path):
     shutil.copytree(prepared_sample, other)
     manifest = json.loads((other / "manifest.json").read_text())
     (other / "manifest.json").write_text(json.dumps({**manifest, "schema": 99}))
-    _fails([*TRAIN, "--data", str(other)], capsys, str(other), "schema 99", "schema 1")
+    _fails([*TRAIN, "--data", str(other)], capsys, str(other), "schema 99", f"schema {SCHEMA}")
 
 
 @pytest.mark.ray

@@ -34,7 +34,7 @@ def test_parts_of_a_problem_are_parts_of_the_dense_one() -> None:
         ({"b": torch.full((15,), math.nan)}, "finite masses"),
         ({"epsilon": 0.0}, "epsilon"),
         ({"epsilon": math.nan}, "epsilon"),
-        ({"epsilon": 1e-6}, "float64 embeddings"),
+        ({"epsilon": 1e-6}, "compute in float64"),
         ({"rho": 0.0}, "rho"),
     ],
 )
