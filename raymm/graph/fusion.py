@@ -13,9 +13,11 @@ from raymm.config import check, setting
 from raymm.contracts import Feature
 from raymm.errors import DataError, SolverError
 from raymm.graph.adjacency import symmetrically_normalised
-from raymm.graph.neighbours import cosine_neighbours, read_similarities, strongest, union_support
+from raymm.graph.crew import ALONE, Crew, Shared, pieces_for
+from raymm.graph.neighbours import directions, nearest, read_pairs, strongest, union_support
 
 _CHECK_EVERY = 10  # sweeps of block coordinate descent between two looks at the error
+_LEAST_ENTRIES = 200_000  # entries of a piece of work
 _DUST = 1e-9  # noise below this share of beta is rounding
 
 
@@ -85,7 +87,7 @@ class Fusion:
         }
 
 
-def fused_graph(features: Mapping[str, Feature], config: FusionConfig) -> Fusion:
+def fused_graph(features: Mapping[str, Feature], config: FusionConfig, crew: Crew = ALONE) -> Fusion:
     """Build the item graph of a domain from all its modalities.
 
     Neighbours by cosine in each modality, similarities of all modalities on the union of these links, then `fuse`.
@@ -93,6 +95,8 @@ def fused_graph(features: Mapping[str, Feature], config: FusionConfig) -> Fusion
     Args:
         features: Modality name to features of the same I items; noise comes back in this order.
         config: The settings.
+        crew: Who works: on runs of rows while neighbours are found and pairs read, then on runs of entries. The graph
+            does not depend on it.
 
     Raises:
         DataError: There are no features, their numbers of items differ, or not one pair of items is similar.
@@ -105,15 +109,19 @@ def fused_graph(features: Mapping[str, Feature], config: FusionConfig) -> Fusion
         raise DataError(f"rows {counts}", "as many in each modality, one an item", "fusion of item similarities")
     # A row of zeros has no direction: it says as little of its item as a missing one.
     present = [feature.present & feature.values.any(axis=1) for feature in features.values()]
-    values = [feature.values for feature in features.values()]
-    support = union_support(
-        [cosine_neighbours(x, config.neighbours, present=mask) for x, mask in zip(values, present, strict=True)]
-    )
-    similarities = [read_similarities(x, support, mask) for x, mask in zip(values, present, strict=True)]
-    return fuse(similarities, present, config)
+    points = [directions(feature.values, mask) for feature, mask in zip(features.values(), present, strict=True)]
+    support = union_support([nearest(x, config.neighbours, crew=crew) for x in points])
+    similarities = [read_pairs(x, support, crew=crew) for x in points]
+    del points
+    return fuse(similarities, present, config, crew)
 
 
-def fuse(similarities: Sequence[sparse.csr_array], present: Sequence[np.ndarray], config: FusionConfig) -> Fusion:
+def fuse(
+    similarities: Sequence[sparse.csr_array],
+    present: Sequence[np.ndarray],
+    config: FusionConfig,
+    crew: Crew = ALONE,
+) -> Fusion:
     """Split similarities into a general one and sparse noise of each modality.
 
     Minimises `J(A, E) = sum_q ||S_q - A - E_q||^2 + beta sum_q |E_q|_1 + mu ||A||^2` over A >= 0, entry by entry on the
@@ -130,6 +138,7 @@ def fuse(similarities: Sequence[sparse.csr_array], present: Sequence[np.ndarray]
         similarities: One (I, I) a modality, symmetric, all with the same stored entries (`read_similarities`).
         present: One (I,) bool a modality.
         config: The settings.
+        crew: Who works.
 
     Returns:
         The fused graph with its diagnostics. Memory and time are linear in the entries.
@@ -150,7 +159,7 @@ def fuse(similarities: Sequence[sparse.csr_array], present: Sequence[np.ndarray]
             "check that the features are not all missing or zero",
         )
     beta = config.beta * float(np.median(positive))
-    A, E, objective, iterations, error = _solve(S, seen, beta, config)
+    A, E, objective, iterations, error = _solved(S, seen, beta, config, crew)
     if error > config.accept:
         raise SolverError(
             f"an error of {error:.2g} after {iterations} sweeps",
@@ -158,7 +167,7 @@ def fuse(similarities: Sequence[sparse.csr_array], present: Sequence[np.ndarray]
             "fusion by block coordinate descent",
             'raise max_sweeps or ridge, or use solver="closed_form"',
         )
-    E[np.abs(E) <= _DUST * beta] = 0
+    E = np.where(np.abs(E) > _DUST * beta, E, 0)  # what came from another process is read-only
     general = _on(support, A)
     kept = strongest(general, config.neighbours)
     return Fusion(
@@ -208,6 +217,28 @@ def _one_distribution(S: np.ndarray, seen: np.ndarray) -> np.ndarray:
         curves = [np.interp(levels, (np.arange(len(x)) + 0.5) / len(x), x) for x in sorted_values]
         result[q, part] = sum(curves) / max(1, len(curves))
     return result
+
+
+def _solved(
+    S: np.ndarray, seen: np.ndarray, beta: float, config: FusionConfig, crew: Crew
+) -> tuple[np.ndarray, np.ndarray, list[float], int, float]:
+    """Have entries solved run by run, each for itself, and put the parts together; see `_solve`."""
+    runs = pieces_for(crew, S.shape[1], _LEAST_ENTRIES)
+    parts = crew.map(_solve_run, {"S": S, "seen": seen, "of": (beta, config)}, runs)
+    if len(parts) == 1:
+        return parts[0]
+    # Runs that ended early stay at their last value.
+    courses = [part[2] for part in parts]
+    longest = max(map(len, courses))
+    objective = [sum(course[min(step, len(course) - 1)] for course in courses) for step in range(longest)]
+    A, E = (np.concatenate([part[place] for part in parts], axis=-1) for place in (0, 1))
+    return A, E, objective, max(part[3] for part in parts), max(part[4] for part in parts)
+
+
+def _solve_run(shared: Shared, run: range) -> tuple[np.ndarray, np.ndarray, list[float], int, float]:
+    beta, config = shared["of"]
+    entries = slice(run.start, run.stop)
+    return _solve(shared["S"][:, entries], shared["seen"][:, entries], beta, config)
 
 
 def _solve(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from scipy import optimize, sparse, special
@@ -14,7 +14,9 @@ from raymm.contracts import Feature
 from raymm.errors import ConfigError, DataError, SolverError
 from raymm.graph.assignment import Assignment, balanced_assignment, free_assignment, penalty
 from raymm.graph.clusters import joined_rows, kmeans_labels, seeded_labels
+from raymm.graph.crew import ALONE, Crew, Holders, Shared, SingleHolder, rows_for
 
+_LEAST_ROWS = 8_192  # rows below which a shard costs more in meetings than it saves
 _DUST = 1e-6  # memberships below this are rounding, or the fading trace of an early iteration
 
 
@@ -23,9 +25,15 @@ class HypergraphConfig:
     """How items are gathered in hyperedges."""
 
     clusters: int = setting(15, "Number of hyperedges K.", ge=1)
-    method: Literal["transport", "kmeans"] = setting(
-        "transport", "Gromov-Wasserstein clusters, or plain k-means with each item in one hyperedge."
+    items_per_cluster: int = setting(
+        0, "K as the number of items over this, so that K grows with the items; 0 takes `clusters`.", ge=0
     )
+    method: Literal["transport", "kmeans", "gumbel"] = setting(
+        "transport",
+        "Gromov-Wasserstein clusters; plain k-means with each item in one hyperedge; or memberships that are learned "
+        "with the rest, by Gumbel-softmax of the features from the k-means centres on.",
+    )
+    temperature: float = setting(0.2, "Temperature of the Gumbel-softmax.", gt=0)
     epsilon: float = setting(0.5, "Weight of the penalty; from 2 on nothing but the uniform plan is left.", gt=0)
     regulariser: Literal["l2", "entropy"] = setting("l2", "Penalty on the plan: l2 makes it sparse, entropy dense.")
     marginal: Literal["balanced", "free"] = setting(
@@ -50,6 +58,12 @@ class HypergraphConfig:
                 "HypergraphConfig",
                 "free hyperedges and a structure that follows them could shrink together",
             )
+
+    def sized(self, n_items: int) -> HypergraphConfig:
+        """Return the settings with the number of hyperedges for so many items."""
+        if not self.items_per_cluster:
+            return self
+        return replace(self, clusters=max(1, round(n_items / self.items_per_cluster)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,43 +106,21 @@ class Hypergraph:
         }
 
 
-class Holders(Protocol):
-    """Those who hold the rows together; all call the same methods in the same order."""
-
-    def total(self, values: np.ndarray) -> np.ndarray:
-        """Add up `values` over all holders; each gets the same sum, in every bit."""
-        ...
-
-    def gathered(self, rows: np.ndarray) -> np.ndarray:
-        """Stack the rows of all holders in the order of items."""
-        ...
-
-
-class SingleHolder:
-    """The one holder of all rows."""
-
-    def total(self, values: np.ndarray) -> np.ndarray:
-        """Return `values`."""
-        return values
-
-    def gathered(self, rows: np.ndarray) -> np.ndarray:
-        """Return `rows`."""
-        return rows
-
-
 def item_hypergraph(
     graph: sparse.csr_array,
     features: Mapping[str, Feature],
     config: HypergraphConfig,
     generator: np.random.Generator,
+    crew: Crew = ALONE,
 ) -> Hypergraph:
     """Gather the items of a domain in K hyperedges, from k-means++ on their features.
 
     Args:
         graph: (I, I) symmetric, symmetrically normalised similarities (`Fusion.graph`).
         features: Modality name to features of the same items; they give the start, or, with k-means, all.
-        config: The settings.
+        config: The settings. With `gumbel`, the result is the k-means partition that a model's learning starts from.
         generator: Source of randomness of the start.
+        crew: Who works. Shards of rows give the plan of one holder, but for the rounding of sums.
 
     Raises:
         DataError: Shapes do not fit, or there are fewer items than hyperedges.
@@ -137,10 +129,19 @@ def item_hypergraph(
     points = joined_rows(features)
     if graph.shape != (len(points), len(points)):
         raise DataError(f"a graph {graph.shape} with {len(points)} rows of features", "as many of each", "hypergraph")
-    if config.method == "kmeans":
+    config = config.sized(len(points))
+    if config.method != "transport":
         labels, iterations, converged = kmeans_labels(points, config.clusters, generator)
         return _partition(labels, config.clusters, iterations, converged)
-    return transport_plan(graph, started_plan(points, config.clusters, generator), config)
+    start = started_plan(points, config.clusters, generator)
+    del points
+    shards = rows_for(crew, len(start), _LEAST_ROWS)
+    if len(shards) == 1:
+        return transport_plan(graph, start, config)
+    pieces = [(graph[rows.start : rows.stop], start[rows.start : rows.stop]) for rows in shards]
+    parts = crew.together(_shard_plan, {"config": config}, pieces)
+    whole = sparse.csr_array(sparse.vstack([part.gamma for part in parts], format="csr"))
+    return replace(parts[0], gamma=whole)
 
 
 def started_plan(points: np.ndarray, n_clusters: int, generator: np.random.Generator) -> np.ndarray:
@@ -327,6 +328,11 @@ class _Problem:
             effective_clusters=_effective_clusters(columns, float(entropy)),
             structure=B,
         )
+
+
+def _shard_plan(shared: Shared, piece: Any, holders: Holders) -> Hypergraph:
+    graph, start = piece
+    return transport_plan(graph, start, shared["config"], holders)
 
 
 def _check_problem(graph: sparse.csr_array, start: np.ndarray, config: HypergraphConfig, alone: bool) -> None:

@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
 
 from raymm.errors import DataError
+from raymm.graph.crew import ALONE, Crew, Shared, pieces_for
 
+_LEAST_ROWS = 4_096  # rows of a piece of work: fewer would cost more to hand out than to search
 _PAIR_VALUES = 1 << 22  # feature values gathered at once where single pairs are read: 64 MiB of float64 for both ends
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """The features of one modality as directions, computed once for all searches and readings.
+
+    Attributes:
+        unit: (I, F) float32 rows of length one; zero for absent items and all-zero rows.
+        usable: (I,) bool, False for those zero rows.
+    """
+
+    unit: np.ndarray
+    usable: np.ndarray
+
+
+def directions(values: np.ndarray, present: np.ndarray | None = None) -> Directions:
+    """Scale features to directions.
+
+    Args:
+        values: (I, F) features; may be read-only. Rows of absent items are not looked at.
+        present: (I,) bool, False for items without these features; None where all have them.
+
+    Raises:
+        DataError: Shapes do not fit, or a present value is not finite.
+    """
+    if values.ndim != 2:
+        raise DataError(f"features of shape {values.shape}", "(items, columns)", "features")
+    return Directions(*_unit_rows(values, present))
 
 
 def cosine_neighbours(
@@ -21,6 +53,7 @@ def cosine_neighbours(
     include_self: bool = False,
     present: np.ndarray | None = None,
     rows: range | None = None,
+    crew: Crew = ALONE,
 ) -> sparse.csr_array:
     """Find each item's k nearest others by cosine, exactly and without an I x I matrix.
 
@@ -31,10 +64,11 @@ def cosine_neighbours(
     Args:
         values: (I, F) features; may be read-only. Rows of absent items are not looked at.
         k: Most neighbours of an item, at least 1.
-        block_rows: Rows of similarities held at a time; memory is about 5 x block_rows x I bytes.
+        block_rows: Rows of similarities held at a time; memory is about 5 x block_rows x I bytes for each that works.
         include_self: Let the item itself take the first of the k places, with similarity 1.
         present: (I,) bool, False for items without these features; None where all have them.
         rows: Consecutive items to find neighbours of; None for all. Results of consecutive ranges stack to the whole.
+        crew: Who works; each takes runs of rows.
 
     Returns:
         (rows, I) float32, similarities in (0, 1], directed, indices sorted. Fewer than k entries where fewer items are
@@ -46,15 +80,26 @@ def cosine_neighbours(
     """
     rows = range(len(values)) if rows is None else rows
     _check_search(values, k, block_rows, rows)
-    unit, usable = _unit_rows(values, present)
+    return nearest(directions(values, present), k, block_rows, include_self, rows, crew)
+
+
+def nearest(
+    points: Directions,
+    k: int,
+    block_rows: int = 512,
+    include_self: bool = False,
+    rows: range | None = None,
+    crew: Crew = ALONE,
+) -> sparse.csr_array:
+    """Find neighbours as `cosine_neighbours` does, of directions that are there already."""
+    rows = range(len(points.unit)) if rows is None else rows
+    _check_search(points.unit, k, block_rows, rows)
     wanted = k - 1 if include_self else k
-    columns = _first_of_equals(unit, usable, wanted + 1)
-    blocks = [
-        _block(unit, columns, np.arange(start, min(start + block_rows, rows.stop)), wanted, include_self)
-        for start in range(rows.start, rows.stop, block_rows)
-    ]
-    empty = sparse.csr_array((0, len(values)), dtype=np.float32)
-    return sparse.csr_array(sparse.vstack(blocks, format="csr")) if blocks else empty
+    columns = _first_of_equals(points.unit, points.usable, wanted + 1)
+    shared = {"unit": points.unit, "columns": columns, "of": (block_rows, wanted, include_self)}
+    runs = [range(rows.start + run.start, rows.start + run.stop) for run in pieces_for(crew, len(rows), _LEAST_ROWS)]
+    found = crew.map(_search, shared, runs)
+    return sparse.csr_array(sparse.vstack(found, format="csr"))
 
 
 def read_similarities(
@@ -76,16 +121,24 @@ def read_similarities(
     Raises:
         DataError: Shapes do not fit, or a present value is not finite.
     """
-    if support.ndim != 2 or support.shape[1] != len(values) or not 0 <= start <= len(values) - support.shape[0]:
-        raise DataError(
-            f"a support of shape {support.shape} from row {start}", f"rows of ({len(values)}, same)", "pairs"
-        )
-    unit, _ = _unit_rows(values, present)
+    return read_pairs(directions(values, present), support, start)
+
+
+def read_pairs(points: Directions, support: sparse.csr_array, start: int = 0, crew: Crew = ALONE) -> sparse.csr_array:
+    """Read similarities as `read_similarities` does, of directions that are there; a crew takes runs of rows."""
+    n_rows, n_items = support.shape[0], len(points.unit)
+    if support.ndim != 2 or support.shape[1] != n_items or not 0 <= start <= n_items - n_rows:
+        raise DataError(f"a support of shape {support.shape} from row {start}", f"rows of ({n_items}, same)", "pairs")
     support = sparse.csr_array(support, copy=True)
     support.sum_duplicates()
-    left = np.repeat(np.arange(start, start + support.shape[0]), np.diff(support.indptr))
-    similarities = np.maximum(_pair_similarities(unit, left, support.indices), 0)
-    return sparse.csr_array((similarities, support.indices, support.indptr), shape=support.shape)
+    runs = pieces_for(crew, n_rows, _LEAST_ROWS)
+    starts, columns = support.indptr, support.indices
+    pieces = [
+        (start + run.start, np.diff(starts[run.start : run.stop + 1]), columns[starts[run.start] : starts[run.stop]])
+        for run in runs
+    ]
+    found = np.concatenate(crew.map(_read, {"unit": points.unit}, pieces))
+    return sparse.csr_array((found, columns, starts), shape=support.shape)
 
 
 def union_support(graphs: Sequence[sparse.csr_array]) -> sparse.csr_array:
@@ -132,6 +185,26 @@ def strongest(matrix: sparse.csr_array, k: int) -> sparse.csr_array:
         raise DataError(f"k = {k}", "at least 1", "strongest entries")
     rows, columns, entries = _of_each_row(*_triplets(matrix), k)
     return _csr(rows, columns, entries, matrix.shape)
+
+
+def _search(shared: Shared, rows: range) -> sparse.csr_array:
+    """Find the neighbours of a run of rows."""
+    unit, columns = shared["unit"], shared["columns"]
+    block_rows, wanted, include_self = shared["of"]
+    blocks = [
+        _block(unit, columns, np.arange(start, min(start + block_rows, rows.stop)), wanted, include_self)
+        for start in range(rows.start, rows.stop, block_rows)
+    ]
+    empty = sparse.csr_array((0, len(unit)), dtype=np.float32)
+    return sparse.csr_array(sparse.vstack(blocks, format="csr")) if blocks else empty
+
+
+def _read(shared: Shared, piece: Any) -> np.ndarray:
+    """Read the pairs of a run of rows: its first item, the entries of each row, and their columns."""
+    first, lengths, columns = piece
+    left = np.repeat(np.arange(first, first + len(lengths)), lengths)
+    similarities: np.ndarray = np.maximum(_pair_similarities(shared["unit"], left, columns), 0)
+    return similarities
 
 
 def _check_search(values: np.ndarray, k: int, block_rows: int, rows: range) -> None:

@@ -18,7 +18,7 @@ from raymm.models.baselines import (
 from raymm.models.gume import model as gume
 from raymm.models.sieoug import config as sieoug
 from raymm.models.sieoug.model import Sieoug
-from raymm.models.sieoug.structure import build_structure
+from raymm.models.sieoug.structure import build_structure, structure_key
 from raymm.models.spec import ModelSpec, Spec
 
 _SPECS: tuple[Spec, ...] = (
@@ -30,6 +30,7 @@ _SPECS: tuple[Spec, ...] = (
         n_domains=2,
         structure=build_structure,
         build=Sieoug,
+        structure_key=structure_key,
     ),
     gume.SPEC,
     bprmf.SPEC,

@@ -8,8 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from raymm.config import plain
 from raymm.contracts import Domain, RecModel, Scorer, TrainData
 from raymm.errors import DataError
+from raymm.graph.crew import ALONE, Crew
 from raymm.parallel.grid import Grid
 
 
@@ -24,6 +26,22 @@ class Structure:
 
     matrices: Mapping[str, Any]
     facts: Mapping[str, float] = field(default_factory=dict)
+
+
+class StructureMaker(Protocol):
+    """Computes a domain's structure, once, before the workers start."""
+
+    def __call__(self, config: Any, domain: Domain, seed: int, crew: Crew = ALONE, /) -> Structure:
+        """Compute it from the model's settings, the training data of the domain and the seed.
+
+        The crew does what can be shared out, and the result does not depend on it beyond the rounding of sums.
+        """
+        ...
+
+
+def whole_key(settings: Any, seed: int) -> Any:
+    """Return all settings and the seed as what a structure hangs on: true of any model, if coarse."""
+    return {"settings": plain(settings), "seed": seed}
 
 
 Tensors = Mapping[str, torch.Tensor]
@@ -100,8 +118,10 @@ class ModelSpec:
         config: Its config dataclass.
         presets: Named settings; `default` is what runs when nothing is said.
         n_domains: How many domains it wants.
-        structure: Computes a domain's structure from settings, data and seed; runs once, before the workers start.
+        structure: Computes a domain's structure.
         build: Makes the model on one rank from data, one structure a domain, and its place.
+        structure_key: From settings and seed to the plain data that the structure hangs on beside the domain's data:
+            what is equal under this key is computed once and kept.
     """
 
     name: str
@@ -109,8 +129,9 @@ class ModelSpec:
     config: type
     presets: Mapping[str, Any]
     n_domains: int
-    structure: Callable[[Any, Domain, int], Structure]
+    structure: StructureMaker
     build: Callable[[Any, TrainData, tuple[Structure, ...], Place], RecModel]
+    structure_key: Callable[[Any, int], Any] = whole_key
 
     def check(self, domains: Sequence[str]) -> None:
         """Refuse data that the model cannot train on.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,6 +21,7 @@ from raymm.graph.hypergraph import (
     started_plan,
     transport_plan,
 )
+from tests.graph.threads import Threads
 
 CLUSTERS = 6
 
@@ -45,35 +45,6 @@ def _purity(result: Hypergraph, truth: np.ndarray) -> float:
 def _start(graph: sparse.csr_array, seed: int = 0) -> np.ndarray:
     points = np.random.default_rng(seed).standard_normal((graph.shape[0], 4)).astype(np.float32)
     return started_plan(points, CLUSTERS, np.random.default_rng(seed))
-
-
-class _Threads:
-    """Holders of rows in threads of one process, which meet at a barrier."""
-
-    def __init__(self, count: int) -> None:
-        self.barrier = threading.Barrier(count, timeout=30)
-        self.parts: list[np.ndarray | None] = [None] * count
-
-    def holder(self, rank: int) -> _Thread:
-        return _Thread(self, rank)
-
-    def exchange(self, rank: int, values: np.ndarray) -> list[np.ndarray]:
-        self.parts[rank] = values
-        self.barrier.wait()
-        parts = list(self.parts)
-        self.barrier.wait()
-        return parts
-
-
-class _Thread:
-    def __init__(self, threads: _Threads, rank: int) -> None:
-        self.threads, self.rank = threads, rank
-
-    def total(self, values: np.ndarray) -> np.ndarray:
-        return np.sum(self.threads.exchange(self.rank, values), axis=0)
-
-    def gathered(self, rows: np.ndarray) -> np.ndarray:
-        return np.concatenate(self.threads.exchange(self.rank, rows))
 
 
 def _config(**changes: object) -> HypergraphConfig:
@@ -221,7 +192,7 @@ def test_shards_of_rows_give_the_same_plan_as_one_holder(changes: dict[str, obje
     config = _config(**changes)
     whole = transport_plan(graph, start, config)
     bounds = [0, 7, 300, len(start)]
-    threads = _Threads(3)
+    threads = Threads(3)
 
     def solve(rank: int) -> Hypergraph:
         rows = slice(bounds[rank], bounds[rank + 1])

@@ -13,6 +13,7 @@ from raymm.config import check, setting
 from raymm.contracts import Batch, Domain, ParameterGroup, TrainData, Triples
 from raymm.errors import ConfigError
 from raymm.graph.adjacency import bipartite
+from raymm.graph.crew import ALONE, Crew
 from raymm.graph.propagation import SparseOperator, last_propagation, mean_propagation
 from raymm.models.baselines.parts import dot_scorer, item_graphs, modalities, one_group, ranking
 from raymm.models.spec import ModelSpec, Place, Structure
@@ -44,14 +45,19 @@ class FreedomConfig:
         check(self)
 
 
-def build_structure(config: FreedomConfig, domain: Domain, seed: int) -> Structure:  # noqa: ARG001 - nothing is drawn
+def build_structure(
+    config: FreedomConfig,
+    domain: Domain,
+    seed: int,  # noqa: ARG001 - nothing is drawn
+    crew: Crew = ALONE,
+) -> Structure:
     """Add the modalities' item graphs at their weights; see `Freedom`.
 
     Raises:
         DataError: The items have no features.
         ConfigError: There are as many weights as not modalities, or all are zero.
     """
-    graphs = item_graphs(domain, config.neighbours)
+    graphs = item_graphs(domain, config.neighbours, crew)
     weights = config.modality_weights or (1.0,) * len(graphs)
     if len(weights) != len(graphs) or not sum(weights):
         raise ConfigError(

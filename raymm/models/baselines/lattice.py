@@ -13,6 +13,7 @@ from torch import nn
 from raymm.config import check, setting
 from raymm.contracts import Batch, Domain, ParameterGroup, TrainData
 from raymm.graph.adjacency import bipartite
+from raymm.graph.crew import ALONE, Crew
 from raymm.graph.neighbours import cosine_neighbours
 from raymm.graph.propagation import SparseOperator, mean_propagation
 from raymm.models.baselines.parts import dot_scorer, item_graphs, modalities, one_group, ranking
@@ -42,13 +43,18 @@ class LatticeConfig:
         check(self)
 
 
-def build_structure(config: LatticeConfig, domain: Domain, seed: int) -> Structure:  # noqa: ARG001 - nothing is drawn
+def build_structure(
+    config: LatticeConfig,
+    domain: Domain,
+    seed: int,  # noqa: ARG001 - nothing is drawn
+    crew: Crew = ALONE,
+) -> Structure:
     """Build one item graph a modality from the raw features.
 
     Raises:
         DataError: The items have no features.
     """
-    return Structure(item_graphs(domain, config.neighbours))
+    return Structure(item_graphs(domain, config.neighbours, crew))
 
 
 @dataclass(frozen=True, eq=False)

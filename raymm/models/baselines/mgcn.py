@@ -11,6 +11,7 @@ from torch.nn import functional
 from raymm.config import check, setting
 from raymm.contracts import Batch, Domain, ParameterGroup, TrainData
 from raymm.graph.adjacency import bipartite
+from raymm.graph.crew import ALONE, Crew
 from raymm.graph.propagation import SparseOperator, last_propagation, mean_propagation, side_by_side
 from raymm.models.baselines.parts import dot_scorer, item_graphs, modalities, one_group
 from raymm.models.spec import ModelSpec, Place, Structure
@@ -42,13 +43,18 @@ class MgcnConfig:
         check(self)
 
 
-def build_structure(config: MgcnConfig, domain: Domain, seed: int) -> Structure:  # noqa: ARG001 - nothing is drawn
+def build_structure(
+    config: MgcnConfig,
+    domain: Domain,
+    seed: int,  # noqa: ARG001 - nothing is drawn
+    crew: Crew = ALONE,
+) -> Structure:
     """Build one item graph a modality.
 
     Raises:
         DataError: The items have no features.
     """
-    return Structure(item_graphs(domain, config.neighbours))
+    return Structure(item_graphs(domain, config.neighbours, crew))
 
 
 class Mgcn(nn.Module):

@@ -11,6 +11,7 @@ from torch import nn
 from raymm.contracts import Domain, ParameterGroup, Triples
 from raymm.errors import DataError
 from raymm.graph.adjacency import symmetrically_normalised
+from raymm.graph.crew import ALONE, Crew
 from raymm.graph.neighbours import cosine_neighbours
 from raymm.models.spec import Structure
 from raymm.nn.ranking import bpr
@@ -19,17 +20,23 @@ from raymm.parallel.grid import Grid
 from raymm.scorers import DotScorer
 
 
-def no_structure(config: Any, domain: Domain, seed: int) -> Structure:  # noqa: ARG001 - the form all models share
+def no_structure(
+    config: Any,  # noqa: ARG001 - the form all models share
+    domain: Domain,  # noqa: ARG001
+    seed: int,  # noqa: ARG001
+    crew: Crew = ALONE,  # noqa: ARG001
+) -> Structure:
     """Return a structure without anything in it, for models that need no graph of items."""
     return Structure({})
 
 
-def item_graphs(domain: Domain, k: int) -> dict[str, Any]:
+def item_graphs(domain: Domain, k: int, crew: Crew = ALONE) -> dict[str, Any]:
     """Link each item to the k nearest by each modality, itself among them, and normalise by row sums on both sides.
 
     Args:
         domain: The training data.
         k: Items in a row.
+        crew: Who works.
 
     Returns:
         Modality to (I, I) CSR.
@@ -38,7 +45,9 @@ def item_graphs(domain: Domain, k: int) -> dict[str, Any]:
         DataError: The items have no features.
     """
     return {
-        name: symmetrically_normalised(cosine_neighbours(feature.values, k, include_self=True, present=feature.present))
+        name: symmetrically_normalised(
+            cosine_neighbours(feature.values, k, include_self=True, present=feature.present, crew=crew)
+        )
         for name, feature in modalities(domain).items()
     }
 

@@ -10,6 +10,7 @@ from scipy import sparse
 from raymm.contracts import Domain, Feature
 from raymm.errors import DataError
 from raymm.graph.adjacency import symmetrically_normalised
+from raymm.graph.crew import ALONE, Crew
 from raymm.graph.neighbours import cosine_neighbours
 from raymm.models.gume.config import GumeConfig
 from raymm.models.spec import Structure
@@ -22,7 +23,12 @@ def item_graph(modality: str) -> str:
     return f"items.{modality}"
 
 
-def build_structure(config: GumeConfig, domain: Domain, seed: int) -> Structure:  # noqa: ARG001 - nothing is drawn
+def build_structure(
+    config: GumeConfig,
+    domain: Domain,
+    seed: int,  # noqa: ARG001 - nothing is drawn
+    crew: Crew = ALONE,
+) -> Structure:
     """Find each item's nearest in each modality, and link the items that are near in every modality.
 
     Source: GUME (arXiv 2407.12338), graph enhancement, and the published code for what the paper leaves open: k nearest
@@ -32,6 +38,7 @@ def build_structure(config: GumeConfig, domain: Domain, seed: int) -> Structure:
         config: Settings.
         domain: Training data of one domain.
         seed: Not used: nothing is random here.
+        crew: Who works.
 
     Returns:
         `items.<modality>`, normalised (I, I), one a modality; and `links`, Z (I, I) of zeros and ones.
@@ -47,7 +54,7 @@ def build_structure(config: GumeConfig, domain: Domain, seed: int) -> Structure:
             "add features to the recipe; a model without modalities is `lightgcn`",
         )
     graph = config.graph
-    nearest = _nearest(domain.features, graph.similarity, max(graph.neighbours, graph.link_neighbours))
+    nearest = _nearest(domain.features, graph.similarity, max(graph.neighbours, graph.link_neighbours), crew)
     matrices: dict[str, sparse.csr_array] = {
         item_graph(name): symmetrically_normalised(_first(near, graph.neighbours)) for name, near in nearest.items()
     }
@@ -84,9 +91,11 @@ def semantic_links(nearest: Sequence[sparse.csr_array], present: Sequence[np.nda
     return sparse.csr_array((ones, (i[kept], j[kept])), shape=votes.shape)
 
 
-def _nearest(features: Mapping[str, Feature], similarity: str, k: int) -> dict[str, sparse.csr_array]:
+def _nearest(features: Mapping[str, Feature], similarity: str, k: int, crew: Crew) -> dict[str, sparse.csr_array]:
     return {
-        name: cosine_neighbours(_compared(feature, similarity), k, include_self=True, present=feature.present)
+        name: cosine_neighbours(
+            _compared(feature, similarity), k, include_self=True, present=feature.present, crew=crew
+        )
         for name, feature in features.items()
     }
 
