@@ -143,6 +143,15 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
     return result
 
 
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay changes over nested tables: tables are merged, whatever else is replaced."""
+    result = dict(values)
+    for name, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
+        result[name] = merged(result[name], value) if both else value
+    return result
+
+
 def describe(kind: type, prefix: str = "") -> list[tuple[str, str, str]]:
     """List every setting below `kind` as (dotted name, default, help with unit and limits)."""
     rows: list[tuple[str, str, str]] = []

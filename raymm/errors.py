@@ -59,3 +59,12 @@ class TrackingError(RaymmError):
 
 class ClusterError(RaymmError):
     """Ray cannot be reached, or has not the resources that were asked for."""
+
+
+def reason_of(error: Exception) -> str:
+    """Say in one line why something failed, for tables and logs."""
+    if not isinstance(error, RaymmError):
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    expected = f"; expected {error.expected}" if error.expected else ""
+    where = f" ({error.where})" if error.where else ""
+    return f"{type(error).__name__}: {error.found}{expected}{where}".replace("\n", "; ")

@@ -146,7 +146,7 @@ def build_experiment(values: Mapping[str, Any], where: str = "experiment") -> Ex
         )
     start = config.plain(spec.presets[outline.preset])
     try:
-        settings: Any = config.build(spec.config, _merged(start, outline.settings), where)
+        settings: Any = config.build(spec.config, config.merged(start, outline.settings), where)
     except ConfigError as error:
         lines = [f"settings.{line}" for line in error.found.split("\n")]
         raise ConfigError("\n".join(lines), error.expected, error.where, error.remedy) from error
@@ -182,11 +182,3 @@ def _check_closed_form(train: TrainConfig, where: str) -> None:
             where,
             "leave these settings out; `raymm settings MODEL` lists those of a model",
         )
-
-
-def _merged(start: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(start)
-    for name, value in changes.items():
-        nested = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
-        result[name] = _merged(result[name], value) if nested else value
-    return result

@@ -175,3 +175,12 @@ def test_settings_are_described_with_unit_limits_and_choices() -> None:
 
 def test_nested_values_are_flattened_to_dotted_names() -> None:
     assert config.flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}
+
+
+def test_changes_are_laid_over_tables_and_replace_everything_else() -> None:
+    values = {"a": {"b": 1, "c": [1, 2]}, "d": 3}
+    assert config.merged(values, {"a": {"c": [9], "e": {"f": 0}}, "d": {"g": 1}}) == {
+        "a": {"b": 1, "c": [9], "e": {"f": 0}},
+        "d": {"g": 1},
+    }
+    assert values == {"a": {"b": 1, "c": [1, 2]}, "d": 3}

@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from raymm import errors
-from raymm.errors import ConfigError, DataError, RaymmError
+from raymm.errors import ConfigError, DataError, RaymmError, reason_of
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, RaymmError)]
 
@@ -37,3 +37,8 @@ def test_an_exception_crosses_processes_whole(kind: type[RaymmError]) -> None:
 def test_one_clause_catches_them_all() -> None:
     with pytest.raises(RaymmError):
         raise ConfigError("x")
+
+
+def test_a_reason_is_one_line() -> None:
+    assert reason_of(DataError("a\nb", "c", "d", "e")) == "DataError: a; b; expected c (d)"
+    assert reason_of(ValueError("first\nsecond")) == "ValueError: first"

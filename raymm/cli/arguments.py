@@ -7,7 +7,7 @@ from pathlib import Path
 
 import raymm
 from raymm import config
-from raymm.cli import compare, describe, export, pull, recommend, tune
+from raymm.cli import compare, describe, experiment, export, pull, recommend, tune
 from raymm.experiment import describe_experiment
 from raymm.models.registry import MODELS
 from raymm.transport.population import PopulationConfig
@@ -63,6 +63,10 @@ def make_parser() -> argparse.ArgumentParser:
     describe.add_arguments(_verb(verbs, "describe", "show what a prepared set holds, as a table and a page"))
     _train(_verb(verbs, "train", "train a model on a prepared set"))
     _tune(_verb(verbs, "tune", "search the settings of one model or of several, and compare them"))
+    family = _verb(verbs, "experiment", "train, evaluate and compare the variants of a family file")
+    experiment.add_arguments(family)
+    _tracking(family)
+    _ray(family)
     _evaluate(_verb(verbs, "evaluate", "rank the test set with a run, beside popularity, and write a report"))
     compare.add_arguments(_verb(verbs, "compare", "compare evaluated runs user by user, whole and by slice"))
     _register(_verb(verbs, "register", "put an evaluated run into the MLflow model registry"))

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from raymm import config
-from raymm.cli import compare, describe, export, extend, pull, recommend, tune
+from raymm.cli import compare, describe, experiment, export, extend, pull, recommend, tune
 from raymm.cli.arguments import make_parser, settings_table
 from raymm.cli.display import Display
 from raymm.errors import ConfigError, RaymmError
@@ -92,6 +92,10 @@ def _train(chosen: Namespace, display: Display) -> None:
 
 def _tune(chosen: Namespace, display: Display) -> None:
     tune.run(chosen, display, _tracking_of(chosen), _address_of(chosen))
+
+
+def _experiment(chosen: Namespace, display: Display) -> None:
+    experiment.run(chosen, display, _tracking_of(chosen), _address_of(chosen))
 
 
 def _evaluate(chosen: Namespace, display: Display) -> None:
@@ -252,6 +256,7 @@ _VERBS = {
     "describe": describe.run,
     "train": _train,
     "tune": _tune,
+    "experiment": _experiment,
     "evaluate": _evaluate,
     "compare": compare.run,
     "register": _register,

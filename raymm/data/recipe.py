@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from raymm.config import build, check, read_toml, setting
+from raymm.config import build, check, merged, read_toml, setting
 from raymm.data.modality import Modality, check_file_name
 from raymm.data.source import InteractionSource, ItemSource
 from raymm.data.split import Split, split_disagreements
@@ -78,13 +79,25 @@ class Recipe:
             raise ConfigError("\n".join(problems))
 
 
-def read_recipe(path: Path) -> Recipe:
+@dataclasses.dataclass(frozen=True)
+class RecipeFile:
+    """A recipe and where its file stands, which its relative paths start from."""
+
+    path: Path
+    recipe: Recipe
+
+
+def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe file.
+
+    Args:
+        path: The file.
+        changes: Nested settings to lay over those of the file.
 
     Raises:
         ConfigError: The file is missing, is not TOML, or has settings that are unknown, wrong or at odds.
     """
-    return build(Recipe, read_toml(path), str(path))
+    return build(Recipe, merged(read_toml(path), changes or {}), str(path))
 
 
 def needed_columns(recipe: Recipe) -> dict[str, str]:

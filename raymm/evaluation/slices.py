@@ -11,6 +11,9 @@ from raymm.contracts import Domain
 from raymm.errors import ConfigError, DataError
 from raymm.evaluation.values import RankingValues, restrict
 
+WHOLE = ("all", "everybody")
+"""The slice that holds every held-out pair."""
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -114,6 +117,21 @@ def history_parts(
     part_of = np.repeat(np.searchsorted(np.array(bounds), lengths), np.diff(values.starts))
     parts = {name: part_of == part for part, name in enumerate([*names, f"{lows[-1]} or more"])}
     return {name: pairs for name, pairs in parts.items() if pairs.any()}
+
+
+def slice_parts(values: RankingValues, domain: Domain) -> dict[tuple[str, str], np.ndarray]:
+    """Say which held-out pairs fall into which slice of every kind: (what it was made by, its name) to (P,) bool.
+
+    The first, `WHOLE`, holds all of them.
+
+    Raises:
+        DataError: The values belong to another domain.
+    """
+    parts = {WHOLE: np.ones(len(values.items), dtype=bool)}
+    if domain.n_items > 1:
+        groups = popularity_parts(values, domain, min(5, domain.n_items))
+        parts |= {("item popularity", name): pairs for name, pairs in groups.items()}
+    return parts | {("user history", name): pairs for name, pairs in history_parts(values, domain).items()}
 
 
 def item_degrees(domain: Domain) -> np.ndarray:

@@ -17,7 +17,7 @@ from raymm.artefacts import Manifest
 from raymm.data import layout
 from raymm.data.overlap import draw_known, true_pairs
 from raymm.data.prepared import DomainFacts, SplitFacts
-from raymm.data.recipe import Recipe, read_recipe
+from raymm.data.recipe import Recipe, RecipeFile, read_recipe
 from raymm.data.rows import Fate
 from raymm.data.storage import hash_source
 from raymm.data.summary import DomainSummary, PreparedSummary, read_summary
@@ -45,7 +45,7 @@ SHARD_ROWS = 250_000
 
 
 def prepare(
-    recipe_path: Path,
+    source: Path | RecipeFile,
     output: Path,
     replace: bool = False,
     progress: Progress = lambda *_: None,
@@ -60,7 +60,7 @@ def prepare(
     for any piece size, number of shards and number of machines.
 
     Args:
-        recipe_path: The recipe; its relative paths start there.
+        source: The recipe's file, or a recipe that was changed after it was read; relative paths start at the file.
         output: Folder to write; shared by the machines of the cluster, like the sources.
         replace: Take the place of an earlier prepared set.
         progress: Told the stage, how much of it is done, and how much it is.
@@ -77,7 +77,8 @@ def prepare(
         ArtefactError: Something else stands at `output`.
     """
     began = time.monotonic()
-    recipe = read_recipe(recipe_path)
+    file = source if isinstance(source, RecipeFile) else RecipeFile(source, read_recipe(source))
+    recipe_path, recipe = file.path, file.recipe
     interactions = find_files(recipe_path, recipe, INTERACTIONS, piece_bytes)
     items = find_files(recipe_path, recipe, ITEMS, piece_bytes)
     sources = find_feature_sources(recipe_path, recipe, output)

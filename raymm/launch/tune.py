@@ -15,7 +15,7 @@ from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from raymm.config import check, setting
-from raymm.errors import ClusterError, RaymmError
+from raymm.errors import ClusterError, reason_of
 from raymm.experiment import ScaleConfig
 from raymm.launch.held import held, release_since
 from raymm.launch.search import METRIC, MODE, Past, Trials
@@ -291,16 +291,8 @@ def _trainable(config: dict[str, Any], work: Work, reasons: Path) -> None:
     try:
         work(config["trial"], config["values"], lambda result: tune.report(dict(result)))
     except Exception as error:
-        path.write_text(_reason(error))
+        path.write_text(reason_of(error))
         raise
-
-
-def _reason(error: Exception) -> str:
-    if not isinstance(error, RaymmError):
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    expected = f"; expected {error.expected}" if error.expected else ""
-    where = f" ({error.where})" if error.where else ""
-    return f"{type(error).__name__}: {error.found}{expected}{where}".replace("\n", "; ")
 
 
 def _last_line(path: Path) -> str:

@@ -19,13 +19,12 @@ from rich.text import Text
 
 from raymm.contracts import Domain
 from raymm.evaluation.compare import Comparison, compare
-from raymm.evaluation.slices import history_parts, popularity_parts
+from raymm.evaluation.slices import slice_parts
 from raymm.evaluation.values import RankingValues, restrict
 from raymm.report.drawing import STYLE, data_uri, figure_bytes, finish_axis, literal, series_color, title_axis
 from raymm.report.record import named
 
 PAGE, RECORD = "comparison.html", "comparison.json"
-_WHOLE = ("all", "everybody")
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,7 @@ def compare_domain(
         DataError: The rankings are of different users or held-out items, or lack the metric.
     """
     first = next(iter(rankings.values()))
-    parts = {_WHOLE: np.ones(len(first.items), dtype=bool)}
-    if domain.n_items > 1:
-        groups = min(5, domain.n_items)
-        parts |= {("item popularity", name): pairs for name, pairs in popularity_parts(first, domain, groups).items()}
-    parts |= {("user history", name): pairs for name, pairs in history_parts(first, domain).items()}
+    parts = slice_parts(first, domain)
     for other in list(rankings.values())[1:]:
         compare(other, first, metric, generator, draws=1)  # refuses what is not of the same users and items
     found = [_part(key, pairs, rankings, metric, generator) for key, pairs in parts.items() if pairs.any()]

@@ -60,6 +60,13 @@ def figure_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def png_bytes(figure: Figure) -> bytes:
+    """Return a figure as a PNG image on white, for documents that take no SVG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
 def data_uri(image: bytes) -> str:
     """Return an SVG image as a data URI, which a page can hold."""
     return "data:image/svg+xml;base64," + base64.b64encode(image).decode()

@@ -68,7 +68,7 @@ def compare(runs: Sequence[Path], data: Path | None, output: Path, replace: bool
     with artefacts.writing(output, KIND, SCHEMA, _inputs(opened), {}, replace) as (draft, facts):
         entries = []
         for name in domains:
-            rankings = {run.name: _values(run, name) for run in opened}
+            rankings = {run.name: stored_values(run, name) for run in opened}
             entries += [
                 compare_domain(train_data.domain(name), rankings, metric, generator)
                 for metric in headline(sorted(cutoffs))
@@ -79,13 +79,18 @@ def compare(runs: Sequence[Path], data: Path | None, output: Path, replace: bool
     return Compared(record, output / PAGE)
 
 
-def _inputs(runs: Sequence[RunFolder]) -> dict[str, str]:
-    return {f"run {run.name}": run.manifest.fingerprint for run in runs}
+def stored_values(run: RunFolder, domain: str) -> RankingValues:
+    """Read what the evaluation of a run found in a domain, user by user; the test set is not read again.
 
-
-def _values(run: RunFolder, domain: str) -> RankingValues:
+    Raises:
+        ArtefactError: The run was not evaluated, or its report is damaged.
+    """
     folder = report_folder(run.folder)
     if not (folder / artefacts.MANIFEST).is_file():
         raise ArtefactError("no report", "an evaluated run", str(run.folder), f"first: raymm evaluate {run.folder}")
     artefacts.verify(folder, artefacts.read_manifest(folder, evaluate.KIND, evaluate.SCHEMA))
     return read_values(folder / f"{domain}.{run.experiment.model}.npz")
+
+
+def _inputs(runs: Sequence[RunFolder]) -> dict[str, str]:
+    return {f"run {run.name}": run.manifest.fingerprint for run in runs}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +40,7 @@ from raymm.tracking.store import Tracking
 from raymm.tracking.sweeps import SweepTracker, tracked_sweep
 from raymm.verbs.best import write_best
 from raymm.verbs.ledger import Ledger, Start
+from raymm.verbs.ownership import owned
 from raymm.verbs.run import storage_folder
 from raymm.verbs.trial import TrialPlace, nested, run_trial
 
@@ -343,17 +342,3 @@ def _method(request: TuneRequest) -> dict[str, str]:
         "scheduler": sweep.schedule.scheduler,
         "finalists": f"{sweep.finalists}, {sweep.seeds} seeds each",
     }
-
-
-@contextlib.contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Keep a second driver off a sweep's folder; the lock ends with the process, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                "a sweep that runs now", "one driver at a time", str(folder), "wait for it, or choose another --name"
-            ) from error
-        yield

@@ -56,3 +56,16 @@ def test_settings_say_which_columns_they_need() -> None:
     assert needed_columns(recipe(split={"by": "order"})) == {"order": "split.by is 'order'"}
     needs = needed_columns(recipe(split={"by": "line"}, cleaning={"min_rating": 4.0}))
     assert needs == {"rating": "cleaning.min_rating is set"}
+
+
+def test_changes_lie_over_the_file_and_go_through_the_same_gate() -> None:
+    changed = read_recipe(SAMPLE, {"overlap": {"shared_ratio": 0.25}})
+    sample = read_recipe(SAMPLE)
+    assert changed.overlap.shared_ratio == 0.25
+    assert (changed.overlap.seed, changed.features, changed.split) == (
+        sample.overlap.seed,
+        sample.features,
+        sample.split,
+    )
+    with pytest.raises(ConfigError, match="did you mean 'overlap'"):
+        read_recipe(SAMPLE, {"overlaps": {}})

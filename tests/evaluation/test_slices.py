@@ -15,6 +15,7 @@ from raymm.evaluation.slices import (
     catalogue,
     item_degrees,
     recommendation_counts,
+    slice_parts,
 )
 from raymm.evaluation.values import measure
 from tests.evaluation.toys import random_case
@@ -128,3 +129,17 @@ def test_wrong_requests_are_refused() -> None:
         by_history_length(too_large, domain)
     with pytest.raises(DataError, match="0 recommendations"):
         catalogue(np.zeros(3, int), np.zeros(3, int), 5)
+
+
+def test_all_slices_together_hold_what_each_kind_holds() -> None:
+    domain = _domain([9, 8, 7, 6, 5, 4, 3, 2, 1, 0], 9)
+    starts, items, ranks = np.array([0, 2, 3]), np.array([0, 9, 3]), np.array([1, 7, 2])
+    values = measure("toy", np.array([0, 1]), starts, items, ranks, (5,))
+    parts = slice_parts(values, domain)
+    assert next(iter(parts)) == ("all", "everybody")
+    for family, slices in {
+        "item popularity": by_item_popularity(values, domain),
+        "user history": by_history_length(values, domain),
+    }.items():
+        counts = {name: int(pairs.sum()) for (kind, name), pairs in parts.items() if kind == family}
+        assert counts == {part.name: part.n_pairs for part in slices}

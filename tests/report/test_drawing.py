@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 import matplotlib
 from matplotlib.figure import Figure
 
-from raymm.report.drawing import STYLE, data_uri, figure_bytes, literal, series_color, title_axis
+from raymm.report.drawing import STYLE, data_uri, figure_bytes, literal, png_bytes, series_color, title_axis
 
 
 def _image() -> bytes:
@@ -33,3 +33,10 @@ def test_names_from_data_are_no_mathematics() -> None:
 def test_colours_come_round() -> None:
     assert len({series_color(place) for place in range(8)}) == 8
     assert series_color(8) == series_color(0)
+
+
+def test_a_png_is_one() -> None:
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1, 1))
+        figure.subplots()
+        assert png_bytes(figure).startswith(b"\x89PNG")

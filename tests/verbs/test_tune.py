@@ -14,8 +14,9 @@ from raymm.launch.space import Dimension
 from raymm.launch.tune import ScheduleConfig
 from raymm.tracking.store import open_tracking
 from raymm.verbs.ledger import Ledger
+from raymm.verbs.ownership import owned
 from raymm.verbs.run import open_run_folder
-from raymm.verbs.tune import LEDGER, SweepConfig, TuneRequest, owned, tune
+from raymm.verbs.tune import LEDGER, SweepConfig, TuneRequest, tune
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 

@@ -1,0 +1,74 @@
+"""What is said of evaluated runs, against their stored values and by hand."""
+
+import numpy as np
+import pytest
+
+from raymm.data.prepared import open_prepared
+from raymm.experiment import build_experiment
+from raymm.verbs.compare import stored_values
+from raymm.verbs.evaluate import evaluate
+from raymm.verbs.family_results import ArmRuns, family_cells
+from raymm.verbs.run import open_run_folder
+from raymm.verbs.train import TrainRequest, train
+
+
+@pytest.fixture(scope="module")
+def arms(prepared_sample, tmp_path_factory):
+    base = tmp_path_factory.mktemp("arms")
+    prepared = open_prepared(prepared_sample).only("office")
+    found = {}
+    # Neighbours of three sizes stand for three seeds.
+    for name, values in {"popularity": {}, "a": {"neighbours": 2}, "b": {"neighbours": 5}, "c": {}}.items():
+        model = "popularity" if name == "popularity" else "item_knn"
+        experiment = build_experiment({"model": model, "settings": values, "train": {"domain": "office"}})
+        run, _ = train(TrainRequest(experiment, prepared_sample, base / name), None, lambda _: None)
+        evaluate(run.folder, None, None)
+        found[name] = open_run_folder(run.folder)
+    seeds = {seed: found[name] for seed, name in enumerate("abc")}
+    return (
+        ArmRuns("popularity", "", prepared, {0: found["popularity"]}),
+        ArmRuns("neighbours", "popularity", prepared, seeds),
+        ArmRuns("failed", "popularity", prepared, {}),
+    )
+
+
+def test_means_spreads_and_differences_are_those_of_the_stored_values(arms):
+    cells, notes = family_cells(arms, ("recall@20",), ("item popularity",), "")
+    assert not notes
+    values = [stored_values(run, "office").values["recall@20"] for run in arms[1].runs.values()]
+    base = stored_values(arms[0].runs[0], "office").values["recall@20"]
+    whole = next(cell for cell in cells if (cell.label, cell.family) == ("neighbours", "all"))
+    means = [one.mean() for one in values]
+    assert list(whole.seeds.values()) == pytest.approx(means)
+    assert (whole.mean, whole.spread) == (pytest.approx(np.mean(means)), pytest.approx(np.std(means, ddof=1)))
+    assert whole.difference == pytest.approx(np.mean(means) - base.mean())
+    low, high = whole.interval
+    assert low < whole.difference < high
+    # One held-out item a user: the slices of the head and the tail add up to the whole.
+    parts = {cell.part: cell for cell in cells if (cell.label, cell.family) == ("neighbours", "item popularity")}
+    together = sum(parts[name].mean * parts[name].n_users for name in ("head", "tail"))
+    assert together == pytest.approx(whole.mean * whole.n_users)
+    assert {cell.label for cell in cells} == {"popularity", "neighbours"}
+    shown = {cell.metric for cell in cells if cell.family == "catalogue"}
+    assert {"coverage@20", "gini@20", "popularity@20"} <= shown
+
+
+def test_other_held_out_items_are_not_compared(arms, monkeypatch):
+    def other(run, domain):
+        values = stored_values(run, domain)
+        if run.experiment.model == "popularity":
+            return values
+        items = (values.items + 1) % values.items.max()
+        return type(values)(
+            values.domain, values.cutoffs, values.users, values.starts, items, values.ranks, values.values
+        )
+
+    monkeypatch.setattr("raymm.verbs.family_results.stored_values", other)
+    cells, notes = family_cells(arms, ("recall@20",), (), "")
+    assert len(notes) == 1
+    assert "not paired" in notes[0]
+    assert all(cell.difference is None for cell in cells)
+
+
+def test_another_domain_is_left_out(arms):
+    assert family_cells(arms, ("recall@20",), (), "arts") == ([], [])
