@@ -107,7 +107,7 @@ def _staged(model: Staged, seed: int) -> tuple[Scorer, Mapping[str, float]]:
 
 
 def _published(method: Any) -> Callable[[Cell], tuple[Scorer, Mapping[str, float]]]:
-    return lambda cell: _staged(Published(PublishedConfig(method=method), *cell), cell[2])
+    return lambda cell: _staged(Published(method, PublishedConfig(), *cell), cell[2])
 
 
 MODELS: dict[str, Callable[[Cell], tuple[Scorer, Mapping[str, float]]]] = {

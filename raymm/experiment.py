@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from raymm import config
@@ -12,7 +12,7 @@ from raymm.data.prepared import PreparedSet
 from raymm.data.sampling import NegativeConfig
 from raymm.errors import ConfigError
 from raymm.models.registry import find_model
-from raymm.models.spec import FitSpec
+from raymm.models.spec import ModelSpec, RatingSpec, Spec
 from raymm.training.deepspeed_engine import DeepSpeedConfig
 from raymm.training.engine import OptimizerConfig
 from raymm.training.loop import LoopConfig
@@ -28,6 +28,11 @@ _BY_GRADIENTS = (
     "train.loop.validate_every",
     "train.loop.selection_decimals",
 )
+# Settings of rankings, and of models that take each domain for itself.
+_BY_RANKING = ("train.cutoffs", "train.test_hides", "train.domain")
+
+RATING_SELECTION = "-rmse"
+"""What models of ratings are selected by: the validation error of their predictions, negative as higher is better."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,9 @@ def build_experiment(values: Mapping[str, Any], where: str = "experiment") -> Ex
     """
     outline = config.build(_Outline, values, where)
     spec = find_model(outline.model)
+    if isinstance(spec, RatingSpec) and outline.train.loop.selection == LoopConfig().selection:
+        chosen = replace(outline.train.loop, selection=RATING_SELECTION)
+        outline = replace(outline, train=replace(outline.train, loop=chosen))
     if outline.preset not in spec.presets:
         raise ConfigError(
             f"preset {outline.preset!r}", "one of " + ", ".join(spec.presets), where, f"a preset of {spec.name}"
@@ -150,8 +158,7 @@ def build_experiment(values: Mapping[str, Any], where: str = "experiment") -> Ex
     except ConfigError as error:
         lines = [f"settings.{line}" for line in error.found.split("\n")]
         raise ConfigError("\n".join(lines), error.expected, error.where, error.remedy) from error
-    if isinstance(spec, FitSpec):
-        _check_closed_form(outline.train, where)
+    _check_meaning(spec, outline.train, where)
     return Experiment(outline.model, outline.preset, settings, outline.train, outline.scale)
 
 
@@ -164,21 +171,40 @@ def describe_experiment(model: str) -> list[tuple[str, str, str]]:
         for name, default, words in config.describe(spec.config)
     ]
     rows.extend(config.describe(TrainConfig, "train."))
-    if isinstance(spec, FitSpec):
-        return [row for row in rows if not row[0].startswith(_BY_GRADIENTS)]
+    if not isinstance(spec, ModelSpec):
+        shown = [row for row in rows if not row[0].startswith(_without_meaning(spec))]
+        return [(name, str(_defaults(spec).get(name, default)), words) for name, default, words in shown]
     return rows + config.describe(ScaleConfig, "scale.")
 
 
-def _check_closed_form(train: TrainConfig, where: str) -> None:
-    """Refuse settings of an optimiser where nothing is optimised step by step: they would do nothing."""
-    given, defaults = (config.flatten(config.plain(values)) for values in (train, TrainConfig()))
-    changed = [name for name in given if f"train.{name}".startswith(_BY_GRADIENTS) and given[name] != defaults[name]]
+def _without_meaning(spec: Spec) -> tuple[str, ...]:
+    """Name the settings of training that do nothing for a model, or what their names begin with."""
+    if isinstance(spec, ModelSpec):
+        return ()
+    return (*_BY_GRADIENTS, *_BY_RANKING) if isinstance(spec, RatingSpec) else _BY_GRADIENTS
+
+
+def _defaults(spec: Spec) -> dict[str, str]:
+    """Return the defaults of training that are other for a model than the general ones."""
+    return {"train.loop.selection": RATING_SELECTION} if isinstance(spec, RatingSpec) else {}
+
+
+def _check_meaning(spec: Spec, train: TrainConfig, where: str) -> None:
+    """Refuse settings that would do nothing: of an optimiser where nothing is optimised by it, and the like."""
+    given, general = (config.flatten(config.plain(values)) for values in (train, TrainConfig()))
+    names, own = _without_meaning(spec), _defaults(spec)
+    kind = "a model of ratings" if isinstance(spec, RatingSpec) else "a model in closed form"
+    changed = [
+        f"train.{name}: found {value!r}, but {kind} has no such"
+        for name, value in given.items()
+        if f"train.{name}".startswith(names) and value != general[name]
+    ]
+    changed += [
+        f"{name}: found {given[name.removeprefix('train.')]!r}, expected {value!r}, the one there is for {spec.name}"
+        for name, value in own.items()
+        if given[name.removeprefix("train.")] != value
+    ]
     if changed:
         raise ConfigError(
-            "\n".join(
-                f"train.{name}: found {given[name]!r}, but a model in closed form has no such" for name in changed
-            ),
-            "",
-            where,
-            "leave these settings out; `raymm settings MODEL` lists those of a model",
+            "\n".join(changed), "", where, "leave these settings out; `raymm settings MODEL` lists those of a model"
         )

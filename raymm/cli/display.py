@@ -56,6 +56,9 @@ class Display:
 
     def epoch(self, record: Mapping[str, Any], epochs: int, selection: str) -> None:
         """Show one epoch of training."""
+        if "stage" in record:
+            self._stage(record)
+            return
         words = " ".join(f"{name} {value:.4f}" for name, value in record["losses"].items())
         best, best_epoch = record["state"]["best"], record["state"]["best_epoch"]
         if selection in record["validation"]:
@@ -92,6 +95,17 @@ class Display:
         for row in rows:
             table.add_row(*row)
         self.console.print(table, markup=False)
+
+    def _stage(self, record: Mapping[str, Any]) -> None:
+        """Show one epoch of a stage, or what the finished model gave on validation."""
+        if record["finished"]:
+            self.end()
+            words = " ".join(f"{name.lstrip('-')} {abs(value):.4f}" for name, value in record["validation"].items())
+            self.console.print(f"  finished; on validation {words}", highlight=False)
+            return
+        values = {**record["losses"], **record["diagnostics"]}
+        words = " ".join(f"{name.rpartition('.')[2]} {value:.4f}" for name, value in values.items())
+        self.progress(f"{record['stage']}: epoch", record["stage_epoch"], record["stage_epochs"], words)
 
     def _bar(self, label: str, done: int, total: int, extra: str) -> None:
         if self._progress is None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from raymm.contracts import Scorer
-from raymm.errors import DataError, TrainingError
+from raymm.errors import ArtefactError, DataError, TrainingError
 
 _COUNT = "count"
+_DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,37 @@ def rate(
             "look for the epoch where the losses grew; lower the learning rate",
         )
     return RatingValues(np.asarray(users), truth, predicted, predicted.clip(low, high))
+
+
+def write_predictions(values: RatingValues, items: np.ndarray, path: Path) -> None:
+    """Store predicted beside true ratings as plain arrays (`.npz`); `items` is the item of each rating."""
+    np.savez_compressed(
+        path,
+        users=values.users,
+        items=items,
+        truth=values.truth,
+        predicted=values.predicted,
+        clipped=values.clipped,
+    )
+
+
+def read_predictions(path: Path) -> tuple[RatingValues, np.ndarray]:
+    """Read what `write_predictions` stored: values, and the item of each rating.
+
+    Raises:
+        ArtefactError: The file is missing, damaged, or another one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            users, items = (stored[name].astype(np.int64, casting="safe") for name in ("users", "items"))
+            rest = [stored[name].astype(np.float64, casting="safe") for name in ("truth", "predicted", "clipped")]
+        if {array.shape for array in (users, items, *rest)} != {(len(users),)}:
+            raise ValueError("arrays of different lengths")
+        return RatingValues(users, *rest), items
+    except (OSError, ValueError, LookupError, TypeError, EOFError, RuntimeError, *_DAMAGED_ZIP) as error:
+        raise ArtefactError(
+            f"unreadable: {error}", "predicted ratings of an evaluation", str(path), "evaluate the run again"
+        ) from error
 
 
 def errors_from_sums(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:

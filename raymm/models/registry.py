@@ -16,10 +16,12 @@ from raymm.models.baselines import (
     vbpr,
 )
 from raymm.models.gume import model as gume
+from raymm.models.mimnet import model as mimnet
+from raymm.models.rating import cold_rankers, means, published
 from raymm.models.sieoug import config as sieoug
 from raymm.models.sieoug.model import Sieoug
 from raymm.models.sieoug.structure import build_structure, structure_key
-from raymm.models.spec import ModelSpec, Spec
+from raymm.models.spec import ModelSpec, RatingSpec, Spec
 
 _SPECS: tuple[Spec, ...] = (
     ModelSpec(
@@ -43,12 +45,21 @@ _SPECS: tuple[Spec, ...] = (
     popularity.SPEC,
     item_knn.SPEC,
     ease.SPEC,
+    mimnet.SPEC,
+    means.FLOOR,
+    means.SCALAR_BRIDGE,
+    *published.SPECS,
+    cold_rankers.RIDGE,
+    cold_rankers.CO_OCCURRENCE,
 )
 
 MODELS: dict[str, Spec] = {spec.name: spec for spec in _SPECS}
 
 TRAINED: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS if isinstance(spec, ModelSpec)}
-"""Those among them that learn by gradients."""
+"""Those among them that learn by gradients on a grid of ranks."""
+
+RATING: dict[str, RatingSpec] = {spec.name: spec for spec in _SPECS if isinstance(spec, RatingSpec)}
+"""Those that predict ratings for users who are new in a domain."""
 
 
 def find_model(name: str) -> Spec:
@@ -63,14 +74,17 @@ def find_model(name: str) -> Spec:
 
 
 def find_trained(name: str) -> ModelSpec:
-    """Return the spec of the model called `name`, which learns by gradients.
+    """Return the spec of the model called `name`, which learns by gradients on a grid of ranks.
 
     Raises:
-        ConfigError: There is no such model, or it is one in closed form.
+        ConfigError: There is no such model, or it is one in closed form, or made in stages.
     """
     spec = find_model(name)
     if not isinstance(spec, ModelSpec):
         raise ConfigError(
-            f"{name}, a model in closed form", "one of " + ", ".join(TRAINED), "model", "it is fitted, not trained"
+            f"{name}, which is made in one process",
+            "one of " + ", ".join(TRAINED),
+            "model",
+            "it needs no workers: `raymm train` makes it",
         )
     return spec

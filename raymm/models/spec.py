@@ -9,10 +9,12 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from raymm.config import plain
-from raymm.contracts import Domain, RecModel, Scorer, TrainData
+from raymm.contracts import Domain, RatingHoldout, RecModel, Scorer, TrainData
 from raymm.errors import DataError
 from raymm.graph.crew import ALONE, Crew
 from raymm.parallel.grid import Grid
+from raymm.ratings.stage import Staged
+from raymm.ratings.table import ColdStart
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,5 +176,34 @@ class FitSpec:
         """Refuse nothing: any number of domains will do; see `ModelSpec.check`."""
 
 
-Spec = ModelSpec | FitSpec
-"""How a model comes about: by gradients, or in closed form."""
+@dataclass(frozen=True, eq=False)
+class RatingSpec:
+    """One model of ratings for users who are new in one of two domains, made in stages, in one process.
+
+    Attributes:
+        name: As it is called on the command line.
+        summary: One line for `--help`.
+        config: Its config dataclass.
+        presets: Named settings; `default` is what runs when nothing is said.
+        make: Prepares it from settings, training ratings, held-out ratings to select by, and a seed.
+    """
+
+    name: str
+    summary: str
+    config: type
+    presets: Mapping[str, Any]
+    make: Callable[[Any, ColdStart, RatingHoldout, int], Staged]
+
+    def check(self, domains: Sequence[str]) -> None:
+        """Refuse data that are not of two domains; see `ModelSpec.check`."""
+        if len(domains) != 2:
+            raise DataError(
+                f"{len(domains)} domains ({', '.join(domains)})",
+                "2, one in which users are known and one in which they are new",
+                f"model {self.name}",
+                "prepare two domains with ratings and a split of kind cold_start; leave --domain out",
+            )
+
+
+Spec = ModelSpec | FitSpec | RatingSpec
+"""How a model comes about: by gradients on a grid of ranks, in closed form, or in stages on ratings."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-from raymm.contracts import Batch, ParameterGroup, RatingHoldout, Scorer, TrainData
+from raymm.contracts import Batch, ParameterGroup, Scorer
 from raymm.errors import TrainingError
 
 ROWS = "rows"
@@ -46,6 +46,8 @@ class Stage:
         training: How; None with `model`.
         error: Returns the validation error, lower is better; the best epoch is kept, the start included. None keeps
             the last epoch.
+        draws: What the model draws from while it learns; its state is kept with the tables, so that a training that
+            goes on from a finished stage draws what it would have drawn.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Stage:
     model: RowModel | None = None
     training: StageTraining | None = None
     error: Callable[[], float] | None = None
+    draws: torch.Generator | None = None
 
 
 class Staged(Protocol):
@@ -60,6 +63,14 @@ class Staged(Protocol):
 
     def stages(self) -> Iterator[Stage]:
         """Yield the stages in order."""
+        ...
+
+    @property
+    def keeps_epochs(self) -> bool:
+        """Whether every epoch of the last stage shall be kept, to be told apart on the test set.
+
+        Published codes choose the epoch there; figures of that kind are reported as `parity_` and never selected by.
+        """
         ...
 
     def facts(self) -> Mapping[str, float]:
@@ -71,7 +82,13 @@ class Staged(Protocol):
         ...
 
 
-MakeStaged = Callable[..., Staged]
+@runtime_checkable
+class Ranks(Protocol):
+    """A `Staged` model that ranks by something else than by the ratings it predicts."""
+
+    def ranker(self) -> Scorer:
+        """Return what ranks the items of the target domain."""
+        ...
 
 
 class RowModel(nn.Module):
@@ -114,22 +131,3 @@ class RowModel(nn.Module):
     def scorer(self, domain: str) -> Scorer:
         """Refuse: a stage is no finished model."""
         raise TrainingError(f"a scorer of {domain!r} out of one stage", "the model of all stages", "staged training")
-
-
-@dataclass(frozen=True, eq=False)
-class StagedSpec:
-    """One model that is trained in stages, for ratings in a domain where users are new.
-
-    Attributes:
-        name: As it is called on the command line.
-        summary: One line for `--help`.
-        config: Its config dataclass.
-        presets: Named settings.
-        make: Makes it from settings, training data, held-out ratings to select by, and a seed.
-    """
-
-    name: str
-    summary: str
-    config: type
-    presets: Mapping[str, object]
-    make: Callable[[object, TrainData, RatingHoldout, int], Staged]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from raymm.contracts import Domain, TrainData
 from raymm.errors import DataError
@@ -63,6 +64,12 @@ class RatingTable:
     def with_ratings(self, ratings: np.ndarray) -> RatingTable:
         """Return the same rows with other ratings: (n,)."""
         return replace(self, ratings=ratings)
+
+    def chosen(self, least: float | None = None) -> sparse.csr_array:
+        """Return who rated what, at least as high as `least` if that is given: (U, I) CSR of ones."""
+        kept = slice(None) if least is None else self.ratings >= least
+        users, items = self.users[kept], self.items[kept]
+        return sparse.csr_array((np.ones(len(users)), (users, items)), shape=(self.n_users, self.n_items))
 
     def by_item(self) -> RatingTable:
         """Return it with users and items in each other's place; rows keep their order."""

@@ -10,7 +10,7 @@ from raymm.config import check, setting
 from raymm.ratings.biases import RATER_SHRINKAGE, Floor, shrunken_user_bias
 from raymm.ratings.factors import factorise, fold_in, regress_items
 from raymm.ratings.gate import Gain, best_share
-from raymm.ratings.styles import FloorPlus
+from raymm.ratings.styles import FloorPlus, Habits
 from raymm.ratings.table import ColdStart, RatingTable
 
 
@@ -49,6 +49,8 @@ class ResidualTables:
         bridge: Scalar g of `g * <p_u, v_i>`, least squares over these rows; 0 where it would be negative; and what it
             gains there.
         target_ridge: The ridge that was chosen.
+        source_ridge: That of the source users' vectors.
+        unit: What users' vectors were divided by, and items' multiplied with.
     """
 
     users: np.ndarray
@@ -59,6 +61,27 @@ class ResidualTables:
     missed: np.ndarray
     bridge: Gain
     target_ridge: float
+    source_ridge: float
+    unit: float
+
+    def read(self, table: RatingTable, habits: Habits) -> np.ndarray:
+        """Return the vectors of users by a table of their source ratings, as those of `users` were made: (U, D)."""
+        return read_vectors(table, habits, self.source_items, self.source_ridge, self.unit)
+
+
+def read_vectors(table: RatingTable, habits: Habits, source_items: np.ndarray, ridge: float, unit: float) -> np.ndarray:
+    """Return the vectors of users by a table of their source ratings: (U, D).
+
+    Args:
+        table: The ratings; items are those of the source.
+        habits: Of the source.
+        source_items: (source items, D), as `ResidualTables` holds them.
+        ridge: Weight of the squared vectors.
+        unit: See `ResidualTables`.
+    """
+    bias = habits.user_bias(table)[table.users]
+    residuals = table.ratings - habits.mean - habits.item_bias[table.items] - bias
+    return np.asarray(fold_in(table, residuals, source_items / unit, ridge) / unit)
 
 
 def fit_tables(
@@ -93,7 +116,9 @@ def fit_tables(
         left_out = found.leave_one_out(shared.items, users[who], residuals, shifts)
         products = np.einsum("nd,nd->n", users[who], left_out)
         gain = best_share(missed, products, who, most=np.inf)
-        return ResidualTables(users, source_items, found.vectors, rows, left_out, missed, gain, ridge)
+        return ResidualTables(
+            users, source_items, found.vectors, rows, left_out, missed, gain, ridge, config.source_ridge, float(unit)
+        )
 
     return max((candidate(ridge) for ridge in config.target_ridges), key=lambda one: one.bridge.mean)
 

@@ -83,8 +83,14 @@ def render_page(record: RunRecord) -> str:
         slices=[(result, _slice_figure(record, result)) for result in record.domains],
         epochs=_epochs(record),
         diagnostics=_diagnostics(record.history),
-        settings=_settings(record),
+        settings=setting_rows(record.settings, record.defaults),
     )
+
+
+def setting_rows(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
+    """List settings as (dotted name, value, differs from the default)."""
+    usual, rows = config.flatten(defaults), config.flatten(settings)
+    return [(name, _text(value), name in usual and usual[name] != value) for name, value in sorted(rows.items())]
 
 
 def _tile(comparison: Comparison) -> dict[str, Any]:
@@ -155,13 +161,6 @@ def _diagnostics(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         )
         rows.append({"name": name, "last": values[-1], "low": low, "high": high, "points": points})
     return rows
-
-
-def _settings(record: RunRecord) -> list[tuple[str, str, bool]]:
-    """List the settings as (dotted name, value, differs from the default)."""
-    defaults = config.flatten(record.defaults)
-    rows = config.flatten(record.settings)
-    return [(name, _text(value), name in defaults and defaults[name] != value) for name, value in sorted(rows.items())]
 
 
 def _text(value: Any) -> str:

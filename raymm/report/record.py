@@ -144,9 +144,20 @@ def named(metric: str) -> str:
     return (name.capitalize() if name in ("recall", "precision") else name.upper()) + at + cutoff
 
 
+def storable(value: Any) -> Any:
+    """Return plain data that JSON holds: numbers that are not finite become null, what UTF-8 lacks is spelt out."""
+    if isinstance(value, Mapping):
+        return {storable(str(key)): storable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(entry) for entry in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_record(record: RunRecord, path: Path) -> None:
     """Write a record as JSON; numbers that are not finite become null, and what UTF-8 lacks is spelt out."""
-    text = json.dumps(_storable(dataclasses.asdict(record)), indent=1, sort_keys=True, allow_nan=False)
+    text = json.dumps(storable(dataclasses.asdict(record)), indent=1, sort_keys=True, allow_nan=False)
     path.write_text(text + "\n")
 
 
@@ -162,13 +173,3 @@ def read_record(path: Path) -> RunRecord:
         raise ArtefactError(
             f"unreadable: {error}", "the record of a run", str(path), "evaluate the run again"
         ) from error
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {_storable(str(key)): _storable(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(entry) for entry in value]
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,12 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from raymm.evaluation.compare import Comparison
+from raymm.report.rating_record import RatingRecord
+from raymm.report.ratings import rating_table
 from raymm.report.record import DomainFacts, DomainResult, RunRecord, named
 
 _COLORS = {"better": "green", "worse": "red", "open": "yellow"}
 
 
-def summary_table(record: RunRecord, report: Path | None, model_uri: str, next_command: str) -> RenderableType:
+def summary_table(
+    record: RunRecord | RatingRecord, report: Path | None, model_uri: str, next_command: str
+) -> RenderableType:
     """Lay out what a run gave: its data, its metrics beside the baseline's, and where to go from here.
 
     Args:
@@ -29,6 +33,8 @@ def summary_table(record: RunRecord, report: Path | None, model_uri: str, next_c
         Something that a rich console prints. The difference and its interval are those to the record's baseline. Names
         that come from data are shown as they are, without markup.
     """
+    if isinstance(record, RatingRecord):
+        return rating_table(record, report, model_uri, next_command)
     heading = Text.assemble(
         ("test set", "bold"), f"  {_plain(record.model)} beside {_plain(record.baseline)}, run {_plain(record.name)}"
     )

@@ -13,19 +13,22 @@ import raymm
 from raymm import artefacts
 from raymm.contracts import Holdout, Scorer, TrainData
 from raymm.data.prepared import PreparedSet, open_prepared
-from raymm.data.sealed import open_sealed
-from raymm.errors import ArtefactError
+from raymm.data.sealed import open_sealed, open_sealed_ratings
+from raymm.errors import ArtefactError, DataError
 from raymm.evaluation.ranking import rank, top_k
 from raymm.evaluation.values import RankingValues, write_values
 from raymm.experiment import build_experiment
 from raymm.models.baselines import item_knn, popularity
 from raymm.models.registry import find_model
-from raymm.models.spec import ModelSpec
+from raymm.models.spec import ModelSpec, RatingSpec
 from raymm.report.judge import draw_examples, find_warnings, judge_domain
 from raymm.report.page import PAGE, RECORD, run_report
+from raymm.report.rating_record import RatingRecord, read_rating_record
+from raymm.report.ratings import rating_report
 from raymm.report.record import DomainResult, RunRecord, read_record
 from raymm.tracking.runs import open_run
 from raymm.tracking.store import Tracking
+from raymm.verbs.judge_ratings import judge_ratings
 from raymm.verbs.run import RunFolder, open_run_folder
 
 KIND, SCHEMA = "report", 1
@@ -46,13 +49,16 @@ class Evaluation:
     """
 
     run: RunFolder
-    record: RunRecord
+    record: RunRecord | RatingRecord
     page: Path
     problem: str = ""
 
     def metrics(self) -> dict[str, float]:
-        """Return the run's own test metrics, `test.domain.metric@K`."""
+        """Return the run's own test metrics, `test.domain.metric@K`, or `test.domain.rmse` of a model of ratings."""
         model = self.record.model
+        if isinstance(self.record, RatingRecord):
+            values = {**self.record.errors[model], **self.record.parity, **self.record.ranking.get(model, {})}
+            return {f"test.{self.record.facts.target}.{metric}": value for metric, value in values.items()}
         return {
             f"test.{result.facts.name}.{metric}": value
             for result in self.record.domains
@@ -72,9 +78,10 @@ def evaluate(
     progress: Progress = lambda *_: None,
     replace: bool = False,
 ) -> Evaluation:
-    """Rank the test set with a run, with popularity and with item k-NN, and write the report.
+    """Judge a run on the test set, beside popularity and item k-NN, and write the report.
 
-    The model is compared with popularity; popularity itself is compared with item k-NN.
+    The model is compared with popularity; popularity itself is compared with item k-NN. A model of ratings predicts the
+    test ratings instead, beside mean, item bias and floor, and what ranks beside it is ranked too.
 
     A run that has been evaluated is not evaluated again: its report is read, so that the test set is read once.
 
@@ -95,15 +102,36 @@ def evaluate(
     inputs = {"run": run.manifest.fingerprint, "prepared": prepared.fingerprint}
     if (folder / artefacts.MANIFEST).is_file() and not replace:
         artefacts.verify(folder, artefacts.read_manifest(folder, KIND, SCHEMA))
-        return Evaluation(run, read_record(folder / RECORD), folder / PAGE)
+        return Evaluation(run, stored_record(run), folder / PAGE)
     settings = {"baseline": _baseline(run)}
+    record: RunRecord | RatingRecord
     with artefacts.writing(folder, KIND, SCHEMA, inputs, settings, replace) as (draft, facts):
-        record = _judged(run, prepared, draft, progress)
-        facts["metrics"] = {result.facts.name: dict(result.means[record.model]) for result in record.domains}
-        progress("writing the report", 0, 0)
-        run_report(record, draft)
+        if predicts_ratings(run):
+            record = _rated(run, prepared, draft, progress)
+            facts["metrics"] = {record.facts.target: dict(record.errors[record.model])}
+            rating_report(record, draft)
+        else:
+            record = _judged(run, prepared, draft, progress)
+            facts["metrics"] = {result.facts.name: dict(result.means[record.model]) for result in record.domains}
+            progress("writing the report", 0, 0)
+            run_report(record, draft)
     evaluation = Evaluation(run, record, folder / PAGE)
     return Evaluation(run, record, folder / PAGE, _tracked(evaluation, folder, tracking))
+
+
+def predicts_ratings(run: RunFolder) -> bool:
+    """Say whether a run is one of a model of ratings."""
+    return isinstance(find_model(run.experiment.model), RatingSpec)
+
+
+def stored_record(run: RunFolder) -> RunRecord | RatingRecord:
+    """Read the record of a run's report.
+
+    Raises:
+        ArtefactError: There is none, or it is damaged.
+    """
+    path = report_folder(run.folder) / RECORD
+    return read_rating_record(path) if predicts_ratings(run) else read_record(path)
 
 
 def matching_prepared(run: RunFolder, folder: Path | None) -> PreparedSet:
@@ -140,6 +168,16 @@ def _judged(run: RunFolder, prepared: PreparedSet, draft: Path, progress: Progre
             write_values(values, draft / f"{holdout.domain}.{name}.npz")
     progress("ranking", len(holdouts), len(holdouts))
     return _record(run, prepared, data, tuple(result for result, _ in results))
+
+
+def _rated(run: RunFolder, prepared: PreparedSet, draft: Path, progress: Progress) -> RatingRecord:
+    progress("predicting ratings", 0, 0)
+    held = next(held for held in open_sealed_ratings(prepared.folder) if held.domain == prepared.split.target)
+    try:
+        positives = open_sealed(prepared.folder, run.experiment.train.test_hides)
+    except DataError:  # none of the test ratings counts as positive: there is nothing to rank
+        positives = ()
+    return judge_ratings(run, prepared, (held, positives), _provenance(run, prepared), draft)
 
 
 def _domain_result(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from raymm import artefacts
 from raymm.errors import ArtefactError, TrackingError
-from raymm.report.page import PAGE, RECORD
-from raymm.report.record import RunRecord, read_record
+from raymm.report.page import PAGE
+from raymm.report.rating_record import RatingRecord
+from raymm.report.record import RunRecord
 from raymm.tracking import registry
 from raymm.tracking.candidate import Candidate
 from raymm.tracking.card import SliceResult
@@ -20,7 +21,7 @@ from raymm.tracking.runs import start_or_resume_run
 from raymm.tracking.served import read_served
 from raymm.tracking.store import Tracking
 from raymm.verbs import evaluate
-from raymm.verbs.evaluate import Evaluation, matching_prepared, report_folder
+from raymm.verbs.evaluate import Evaluation, matching_prepared, report_folder, stored_record
 from raymm.verbs.run import RunFolder, open_run_folder
 
 _ATTEMPTS = 5  # times that somebody else may take the alias while this run is compared
@@ -82,7 +83,7 @@ def register(request: RegisterRequest, tracking: Tracking) -> Registration:
     if not (folder / artefacts.MANIFEST).is_file():
         raise ArtefactError("no report", "an evaluated run", str(run.folder), f"first: raymm evaluate {run.folder}")
     artefacts.verify(folder, artefacts.read_manifest(folder, evaluate.KIND, evaluate.SCHEMA))
-    evaluation = Evaluation(run, read_record(folder / RECORD), folder / PAGE)
+    evaluation = Evaluation(run, stored_record(run), folder / PAGE)
     prepared = matching_prepared(run, request.prepared)
     tracked = start_or_resume_run(tracking, run.tracking_folder, run.name)
     tracked.finish()
@@ -146,7 +147,13 @@ def _refusal(champion: str, words: str) -> TrackingError:
     return TrackingError(words, expected, champion, remedy)
 
 
-def _slices(record: RunRecord) -> tuple[SliceResult, ...]:
+def _slices(record: RunRecord | RatingRecord) -> tuple[SliceResult, ...]:
+    if isinstance(record, RatingRecord):
+        own, domain = record.model, record.facts.target
+        return tuple(
+            SliceResult(domain, f"{part.family}: {part.name}", part.n_ratings, {"rmse": part.rmse[own]})
+            for part in record.slices
+        )
     return tuple(
         SliceResult(result.facts.name, f"{part.family}: {part.name}", part.n_users, dict(part.means))
         for result in record.domains

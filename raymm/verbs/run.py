@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,9 @@ def write_run(
     history: Sequence[Mapping[str, Any]],
     scorers: Mapping[str, Scorer],
     facts: Mapping[str, Any],
+    add: Callable[[Path], None] = lambda _: None,
 ) -> RunFolder:
-    """Write a run folder and open it.
+    """Write a run folder and open it; `add` writes what a model leaves beside its scorers into it.
 
     Raises:
         ArtefactError: Something stands at `folder`.
@@ -94,6 +95,7 @@ def write_run(
         (draft / _HISTORY).write_text("".join(json.dumps(record) + "\n" for record in history))
         for domain, scorer in scorers.items():
             save_scorer(scorer, draft / _SCORERS / domain)
+        add(draft)
         noted.update(facts, domains=list(scorers), prepared=str(prepared.folder.absolute()))
     return open_run_folder(folder)
 

@@ -16,13 +16,14 @@ from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
 from raymm.errors import ConfigError
 from raymm.experiment import Experiment
 from raymm.launch.session import connect
-from raymm.launch.train import Outcome, run_training
+from raymm.launch.train import run_training
 from raymm.models.registry import find_model
-from raymm.models.spec import FitSpec
+from raymm.models.spec import ModelSpec, RatingSpec
 from raymm.tracking.identity import run_tags
 from raymm.tracking.runs import Run, start_or_resume_run
 from raymm.tracking.store import Tracking
 from raymm.verbs.fit import fit
+from raymm.verbs.rate import Made, rate_in_stages
 from raymm.verbs.run import RunFolder, is_run, open_run_folder, storage_folder, tracking_folder, write_run
 
 _EPOCHS = "epochs.jsonl"
@@ -53,7 +54,8 @@ def train(
 ) -> tuple[RunFolder, Run | None]:
     """Train, and write the run folder.
 
-    A model in closed form is fitted in this process; Ray is not started for it.
+    A model in closed form is fitted in this process, and one of ratings runs its stages here; Ray is not started for
+    them.
 
     Args:
         request: What to train.
@@ -83,24 +85,24 @@ def train(
     def follow(record: dict[str, Any]) -> None:
         journal.add(record)
         if run is not None:
-            run.log_epoch(
-                {name: record[name] for name in ("losses", "validation", "diagnostics", "seconds")}, record["epoch"]
-            )
+            run.log_epoch({name: record[name] for name in _LOGGED}, record["epoch"])
         on_epoch(record)
 
     try:
-        outcome = _outcome(request, prepared, storage, follow)
+        made = _made(request, prepared, storage, follow)
     except BaseException as error:
         if run is not None:
             run.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     facts = {
         "known_pairs": request.known_pairs,
-        "structure": dict(outcome.structure_facts),
+        "structure": dict(made.facts),
         "seconds": time.time() - start,
         "workers": _workers(request.experiment),
     }
-    written = write_run(request.folder, request.experiment, prepared, journal.records(), outcome.scorers, facts)
+    written = write_run(
+        request.folder, request.experiment, prepared, journal.records(), made.scorers, facts, made.write
+    )
     shutil.rmtree(storage)
     if run is not None:
         run.log_artefact(request.folder / MANIFEST)
@@ -109,21 +111,24 @@ def train(
     return written, run
 
 
-def _outcome(
+def _made(
     request: TrainRequest, prepared: PreparedSet, storage: Path, follow: Callable[[dict[str, Any]], None]
-) -> Outcome:
-    spec = find_model(request.experiment.model)
-    if isinstance(spec, FitSpec):
-        storage.mkdir(parents=True, exist_ok=True)
-        scorers, record = fit(spec, request.experiment, prepared, request.known_pairs)
-        follow(record.plain())
-        return Outcome(scorers, {})
-    connect(request.address, cpus=request.experiment.scale.workers + 2)
-    return run_training(request.experiment, prepared, storage, follow, request.known_pairs)
+) -> Made:
+    experiment, spec = request.experiment, find_model(request.experiment.model)
+    if isinstance(spec, ModelSpec):
+        connect(request.address, cpus=experiment.scale.workers + 2)
+        outcome = run_training(experiment, prepared, storage, follow, request.known_pairs)
+        return Made(outcome.scorers, outcome.structure_facts)
+    storage.mkdir(parents=True, exist_ok=True)
+    if isinstance(spec, RatingSpec):
+        return rate_in_stages(spec, experiment, prepared, request.known_pairs, storage, follow)
+    scorers, record = fit(spec, experiment, prepared, request.known_pairs)
+    follow(record.plain())
+    return Made(scorers, {})
 
 
 def _workers(experiment: Experiment) -> int:
-    return 0 if isinstance(find_model(experiment.model), FitSpec) else experiment.scale.workers
+    return experiment.scale.workers if isinstance(find_model(experiment.model), ModelSpec) else 0
 
 
 def _check_cutoffs(experiment: Experiment, prepared: PreparedSet) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from raymm.ratings.base import dot_scorer, floor_rows, plus_rows
 from raymm.ratings.biases import fit_floor
-from raymm.ratings.styles import fit_floor_plus, response_style
+from raymm.ratings.styles import fit_floor_plus, source_habits
 from raymm.ratings.table import ColdStart
 from tests.ratings.toys import planted, rmse
 
@@ -17,18 +17,19 @@ def test_features_by_hand() -> None:
     source = problem.source.with_ratings(np.clip(np.round(problem.source.ratings), 1, 5))
     problem = ColdStart(source, problem.target, problem.source_of)
     floor = fit_floor(problem)
-    style = response_style(source, floor)
+    style = source_habits(source, floor.source_items, floor.user_shrinkage).describe(source)
     assert style.shape == (source.n_users, 1 + 4 + 3)
     own = source.ratings[source.users == 7]
     share = (np.sum(own == 2) + 5 * np.mean(source.ratings == 2)) / (len(own) + 5)
     assert style[7, 2] == pytest.approx(share)
-    assert style[7, 0] == floor.user_bias[7]
+    assert style[7, 0] == pytest.approx(floor.user_bias[7])
     assert style[7, -2] == pytest.approx(np.log1p(len(own)))
 
 
 def test_a_scale_of_many_levels_is_binned() -> None:
     problem = planted()[0]
-    style = response_style(problem.source, fit_floor(problem))
+    floor = fit_floor(problem)
+    style = source_habits(problem.source, floor.source_items, floor.user_shrinkage).describe(problem.source)
     assert style.shape[1] == 1 + 4 + 3
 
 

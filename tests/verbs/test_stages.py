@@ -51,7 +51,7 @@ class _Toy:
 def test_the_epoch_that_validation_likes_is_kept(wanted, kept, tmp_path) -> None:
     toy = _Toy(wanted)
     seen = []
-    records = run_stages(toy, 0, tmp_path, {"data": "abc"}, lambda stage, record: seen.append(stage))
+    records = run_stages(toy, 0, tmp_path, {"data": "abc"}, lambda record: seen.append(record["stage"]))
     assert float(toy.number.value) == pytest.approx(kept, abs=0.15)
     if wanted == -1.0:
         assert float(toy.number.value) == 0

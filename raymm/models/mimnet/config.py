@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from raymm.config import check, setting
+from raymm.errors import ConfigError
+from raymm.ratings.cold_ranking import ColdRankingConfig
 from raymm.ratings.pretraining import PretrainConfig
 from raymm.ratings.transfer import FactorConfig
 
@@ -52,6 +54,9 @@ class MetaConfig:
     gate: float = setting(
         2.0, "standard errors by which a part must help users it has not seen, or it is left out", ge=0
     )
+    keep_epochs: bool = setting(
+        False, "keep every epoch, so that an evaluation can say what the best on the test set is; with base = none"
+    )
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -69,10 +74,17 @@ class MimnetConfig:
     factors: FactorConfig = setting(FactorConfig, "tables of what the base leaves; with base = style")
     pretrain: PretrainConfig = setting(PretrainConfig, "tables of whole ratings; with base = none")
     meta: MetaConfig = setting(MetaConfig, "training of the network")
+    ranks: bool = setting(True, "learn to rank, too: a ridge regression from source histories to highly rated items")
+    ranking: ColdRankingConfig = setting(ColdRankingConfig, "that regression; with ranks = true")
 
     def __post_init__(self) -> None:
-        """Check the limits."""
+        """Check the limits, and that epochs are kept where they can be."""
         check(self)
+        if self.meta.keep_epochs and self.base != "none":
+            raise ConfigError(
+                "meta.keep_epochs: found true with base 'style', expected base 'none': the share that the network "
+                "gets is fitted when its last epoch is done"
+            )
 
     @property
     def width(self) -> int:
@@ -85,6 +97,7 @@ DEFAULT = MimnetConfig()
 COMPAT = MimnetConfig(
     base="none",
     network=replace(DEFAULT.network, interests=7, routing="random", empty_history="random", identity=False),
-    meta=MetaConfig(epochs=5, patience=5, batch_size=128, learning_rate=0.01, gate=0.0),
+    meta=MetaConfig(epochs=5, patience=5, batch_size=128, learning_rate=0.01, gate=0.0, keep_epochs=True),
+    ranks=False,
 )
 """The published recipe (arXiv 2408.00038) with its defects repaired; the switches `compat_*` bring them back."""

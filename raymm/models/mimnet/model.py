@@ -8,19 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from raymm.contracts import RatingHoldout, Scorer, TrainData
-from raymm.models.mimnet.config import MimnetConfig
+from raymm.contracts import RatingHoldout, Scorer
+from raymm.errors import TrainingError
+from raymm.models.mimnet.config import COMPAT, DEFAULT, MimnetConfig
 from raymm.models.mimnet.network import FrozenTables, MimnetNet
+from raymm.models.mimnet.newcomers import Newcomers, read_from, spread_of
 from raymm.models.mimnet.scoring import interest_scorer
+from raymm.models.spec import RatingSpec
 from raymm.ratings.base import dot_scorer, plus_rows, transferred_rows
 from raymm.ratings.biases import fit_floor
+from raymm.ratings.cold_ranking import CrossRidge, fit_cold_ranking, source_histories
 from raymm.ratings.gate import Gain, best_share
 from raymm.ratings.histories import recent_histories
 from raymm.ratings.pretraining import factorisation_stage, squared_error
 from raymm.ratings.prototypes import find_prototypes
 from raymm.ratings.stage import RowModel, Stage, StageTraining
 from raymm.ratings.styles import FloorPlus, fit_floor_plus
-from raymm.ratings.table import ColdStart, cold_start
+from raymm.ratings.table import ColdStart
 from raymm.ratings.transfer import ResidualTables, fit_tables
 
 _PREDICTED = 1 << 14  # rows that the network predicts at a time
@@ -71,6 +75,7 @@ class Mimnet:
         self._base: FloorPlus | None = None
         self._tables: ResidualTables | None = None
         self._network: MimnetNet | None = None
+        self._ridge: CrossRidge | None = None
         self._bridge, self._share = 0.0, _CLOSED
 
     @property
@@ -81,6 +86,13 @@ class Mimnet:
     def stages(self) -> Iterator[Stage]:
         """Yield the stages in order; see `ratings.stage.Staged`."""
         yield from self._residual_stages() if self._config.base == "style" else self._published_stages()
+        if self._config.ranks:
+            yield self._ranking_stage()
+
+    @property
+    def keeps_epochs(self) -> bool:
+        """Say what was asked for; see `ratings.stage.Staged`."""
+        return self._config.meta.keep_epochs
 
     def facts(self) -> Mapping[str, float]:
         """Return bridge, gains and shares; see `ratings.stage.Staged`."""
@@ -90,12 +102,17 @@ class Mimnet:
             gain = self._tables.bridge
             found |= {"bridge": self._bridge, "bridge_gain": gain.mean, "bridge_gain_error": gain.error}
             found |= {"target_ridge": self._tables.target_ridge, "style_ridge": self._base.ridge}
+        if self._ridge is not None:
+            choice = self._ridge.choice
+            found |= {"ranking_ridge": choice.ridge, "ranking_popularity": choice.popularity}
+            found |= {"ranking_exponent": choice.exponent, "ranking_ndcg_left_out": choice.ndcg}
         return found
 
     def scorer(self) -> Scorer:
         """Return the finished model; see `ratings.stage.Staged`."""
         if self._base is None or self._tables is None:
-            assert self._network is not None
+            if self._network is None:
+                raise TrainingError("a model whose stages were not run", "one that is trained", "MIMNet")
             nothing = np.zeros((self._problem.target.n_users, 1)), np.zeros((self._problem.target.n_items, 1))
             return interest_scorer(self._network, self._problem, nothing, 1.0)
         users, items = plus_rows(self._problem, self._base)
@@ -106,6 +123,31 @@ class Mimnet:
             return dot_scorer(users, items)
         return interest_scorer(self._network, self._problem, (users, items), self._bridge * self._share.share)
 
+    def ranker(self) -> Scorer:
+        """Return what ranks: the ridge from source histories, or the ratings where it was not asked for."""
+        if self._ridge is None:
+            return self.scorer()
+        return self._ridge.scorer(source_histories(self._problem.source.chosen(), self._problem.source_of))
+
+    def newcomers(self) -> Newcomers | None:
+        """Return what reads source histories of users that it has never met; None of the published form.
+
+        There, a user is a vector that his own ratings trained step by step.
+        """
+        if self._base is None or self._tables is None:
+            return None
+        network = (self._config.network, self._network) if self._network and self._share.share > 0 else None
+        shares = self._bridge, self._share.share
+        return read_from(self._base.style, self._tables, shares, network, self._ridge)
+
+    def _ranking_stage(self) -> Stage:
+        """Fit what ranks: the ratings of a model that predicts them well rank worse than popularity does."""
+        target = self._problem.target.chosen(self._config.network.least_rating)
+        ridge = self._ridge = fit_cold_ranking(
+            self._problem.source.chosen(), target, self._problem.source_of, self._config.ranking, self._generator
+        )
+        return Stage("ranking", lambda: {"duals": _single(ridge.duals), "popular": _single(ridge.popular)})
+
     def _residual_stages(self) -> Iterator[Stage]:
         floor = fit_floor(self._problem, corrected=True)
         base = self._base = fit_floor_plus(self._problem, self._generator, floor=floor)
@@ -115,7 +157,7 @@ class Mimnet:
         if not tables.bridge.opens(self._config.meta.gate):
             return
         self._bridge = tables.bridge.share
-        spread = float(np.sqrt(np.mean(tables.source_items**2)))
+        spread = spread_of(tables.source_items)
         source_items = np.vstack([tables.source_items / spread, np.zeros(tables.items.shape[1])])
         network = self._make_network(tables.users, source_items, tables.items, tables.items)
         rows = self._problem.target.rows(tables.rows)
@@ -185,7 +227,7 @@ class Mimnet:
 
         training = StageTraining(len(trained.people), meta.batch_size, meta.learning_rate, meta.epochs, meta.patience)
         model = RowModel(network, squared_error(predict, trained.wanted))
-        return Stage("meta", lambda: dict(network.named_parameters()), model, training, error)
+        return Stage("meta", lambda: dict(network.named_parameters()), model, training, error, self._draws)
 
     def _held_rows(self, vectors: np.ndarray) -> _Rows:
         """Lay out the validation ratings of users whom the source knows."""
@@ -207,16 +249,6 @@ class Mimnet:
         return _Rows(torch.from_numpy(people), torch.from_numpy(items), _single(vectors), owners, wanted, start)
 
 
-def make(config: MimnetConfig, data: TrainData, validation: RatingHoldout, seed: int) -> Mimnet:
-    """Make MIMNet for the domain of `validation`, from the other one of two domains with ratings.
-
-    Raises:
-        DataError: There are not two domains, one has no ratings, or hardly anybody is known in both.
-    """
-    source = next((domain.name for domain in data.domains if domain.name != validation.domain), validation.domain)
-    return Mimnet(config, cold_start(data, source, validation.domain), validation, seed)
-
-
 def _single(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
@@ -224,3 +256,12 @@ def _single(values: np.ndarray) -> torch.Tensor:
 def _predicted(network: MimnetNet, rows: _Rows) -> np.ndarray:
     parts = zip(*(part.split(_PREDICTED) for part in (rows.people, rows.vectors, rows.items)), strict=True)
     return torch.cat([network(*part) for part in parts]).double().numpy()
+
+
+SPEC = RatingSpec(
+    name="mimnet",
+    summary="ratings for users who are new in one of two domains: several interests, each with a bridge",
+    config=MimnetConfig,
+    presets={"default": DEFAULT, "compat": COMPAT},
+    make=Mimnet,
+)

@@ -14,6 +14,7 @@ from raymm.config import check, setting
 from raymm.contracts import RatingHoldout, Scorer
 from raymm.errors import TrainingError
 from raymm.models.rating.bridges import Bridge, LinearBridge, MultiInterestBridge, PersonalBridge, SourceTables
+from raymm.models.spec import RatingSpec
 from raymm.ratings.base import dot_scorer
 from raymm.ratings.histories import recent_histories
 from raymm.ratings.pretraining import Factorisation, PretrainConfig, factorisation_stage, squared_error
@@ -29,7 +30,6 @@ _USERS = 1 << 12
 class PublishedConfig:
     """Settings of the published baselines."""
 
-    method: Method = setting("ptupcdr", "which of them")
     pretrain: PretrainConfig = setting(PretrainConfig, "tables of whole ratings")
     epochs: int = setting(10, "most epochs of the bridge; the best on validation is kept", ge=1)
     batch_size: int = setting(128, "ratings, or users, a step of the bridge", ge=1)
@@ -37,6 +37,9 @@ class PublishedConfig:
     hidden: int = setting(50, "columns of the hidden layer that makes bridges", ge=1)
     history: int = setting(20, "last highly rated source items that a bridge is made of", ge=1)
     least_rating: float = setting(4.0, "rating from which a source item counts as highly rated")
+    keep_epochs: bool = setting(
+        False, "keep every epoch of the last stage, so that an evaluation can say what the best on the test set is"
+    )
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -61,14 +64,17 @@ class Published:
     that a cold user does not have, which leaves a map like EMCDR's; the second learns distances to rank by.
 
     Args:
+        method: Which of them.
         config: Settings.
         problem: Training ratings of both domains.
         validation: Ratings of cold users of the target domain, to select by.
         seed: Seed of everything drawn.
     """
 
-    def __init__(self, config: PublishedConfig, problem: ColdStart, validation: RatingHoldout, seed: int) -> None:
-        self._config, self._problem, self._validation = config, problem, validation
+    def __init__(
+        self, method: Method, config: PublishedConfig, problem: ColdStart, validation: RatingHoldout, seed: int
+    ) -> None:
+        self._method, self._config, self._problem, self._validation = method, config, problem, validation
         self._draws = torch.Generator().manual_seed(seed)
         self._users: torch.Tensor | None = None
         self._items: torch.Tensor | None = None
@@ -77,17 +83,22 @@ class Published:
     def stages(self) -> Iterator[Stage]:
         """Yield the stages in order; see `ratings.stage.Staged`."""
         config = self._config
-        if config.method == "cmf":
+        if self._method == "cmf":
             yield from self._both_together()
             return
         target, into = factorisation_stage("target", self._problem.target, config.pretrain, self._draws)
         yield target
         self._users, self._items = into.users.detach(), into.items.detach()
-        if config.method == "tgt":
+        if self._method == "tgt":
             return
         source, out_of = factorisation_stage("source", self._problem.source, config.pretrain, self._draws)
         yield source
         yield self._bridge_stage(into, out_of)
+
+    @property
+    def keeps_epochs(self) -> bool:
+        """Say what was asked for; see `ratings.stage.Staged`."""
+        return self._config.keep_epochs
 
     def facts(self) -> Mapping[str, float]:
         """Return nothing; see `ratings.stage.Staged`."""
@@ -96,7 +107,7 @@ class Published:
     def scorer(self) -> Scorer:
         """Return the finished model; see `ratings.stage.Staged`."""
         if self._items is None or self._users is None:
-            raise TrainingError("a model whose stages were not run", "one that is trained", self._config.method)
+            raise TrainingError("a model whose stages were not run", "one that is trained", self._method)
         if self._bridge is None:
             return dot_scorer(self._users.double().numpy(), self._items.double().numpy())
         return _interest_scorer(self._bridge, self._problem, self._items)
@@ -121,7 +132,7 @@ class Published:
         config, problem = self._config, self._problem
         bridge = self._bridge = self._make_bridge(out_of)
         items = into.items.detach()
-        if config.method == "emcdr":
+        if self._method == "emcdr":
             shared = np.unique(problem.target.users[problem.shared_rows])
             people, wanted = torch.from_numpy(problem.source_of[shared]), into.users.detach()[torch.from_numpy(shared)]
             loss, rows = _mapped(bridge, people, wanted), len(shared)
@@ -141,7 +152,7 @@ class Published:
 
     def _make_bridge(self, out_of: Factorisation) -> Bridge:
         config, source = self._config, self._problem.source
-        if config.method == "emcdr":
+        if self._method == "emcdr":
             return LinearBridge(out_of.users.detach(), self._draws)
         missing = torch.zeros(1, config.pretrain.width)
         tables = SourceTables(
@@ -149,7 +160,7 @@ class Published:
             torch.cat([out_of.items.detach(), missing]),
             torch.from_numpy(recent_histories(source, config.history, config.least_rating)),
         )
-        if config.method == "ptupcdr":
+        if self._method == "ptupcdr":
             return PersonalBridge(tables, config.hidden, self._draws)
         return MultiInterestBridge(tables, source, config.hidden, self._draws)
 
@@ -175,3 +186,19 @@ def _interest_scorer(bridge: Bridge, problem: ColdStart, items: torch.Tensor) ->
     values = values * (source_of >= 0).to(values)[:, None, None, None]
     nothing = torch.zeros(len(source_of), 1), torch.zeros(len(items), 1)
     return InterestScorer(*nothing, keys, values, items[:, None], torch.ones(len(items), 1), items)
+
+
+def _spec(method: Method, summary: str) -> RatingSpec:
+    def make(config: PublishedConfig, problem: ColdStart, validation: RatingHoldout, seed: int) -> Published:
+        return Published(method, config, problem, validation, seed)
+
+    return RatingSpec(method, f"baseline for ratings: {summary}", PublishedConfig, {"default": PublishedConfig()}, make)
+
+
+SPECS = (
+    _spec("tgt", "the target domain factorised by itself"),
+    _spec("cmf", "both domains factorised at once"),
+    _spec("emcdr", "a linear map between two factorisations"),
+    _spec("ptupcdr", "a bridge of each user's own between two factorisations"),
+    _spec("remit", "two interests a user, each with a bridge, picked by the item"),
+)

@@ -50,7 +50,7 @@ def test_without_taste_both_gates_close_and_the_base_is_left() -> None:
 def test_the_published_form_trains_three_stages() -> None:
     model, records, _, test = _trained(PUBLISHED)
     assert [record["stage"] for record in records] == ["target"] * 6 + ["source"] * 6 + ["meta"] * 2
-    losses = [record["losses"]["loss"] for record in records if record["stage"] == "target"]
+    losses = [record["losses"]["target.loss"] for record in records if record["stage"] == "target"]
     assert losses[-1] < 0.5 * losses[0]
     assert rmse(model.scorer(), test) < 3
 

@@ -15,13 +15,13 @@ from tests.ratings.toys import planted, rmse
 
 
 def _config(method):
-    return PublishedConfig(method, PretrainConfig(width=6, epochs=6, batch_size=64, learning_rate=0.03), epochs=3)
+    return PublishedConfig(PretrainConfig(width=6, epochs=6, batch_size=64, learning_rate=0.03), epochs=3)
 
 
 @pytest.mark.parametrize("method", get_args(Method))
 def test_each_method_trains_its_stages_and_predicts(method: str) -> None:
     problem, held, test = planted(n_users=120)
-    model = Published(_config(method), problem, held, 0)
+    model = Published(method, _config(method), problem, held, 0)
     with pytest.raises(TrainingError, match="stages were not run"):
         model.scorer()
     stages = {record["stage"] for record in run_stages(model, 0)}

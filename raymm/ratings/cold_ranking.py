@@ -28,7 +28,9 @@ class ColdRankingConfig:
     )
     cutoff: int = setting(20, "K of the NDCG@K that chooses among candidates", ge=1)
     judged: int = setting(1_000, "most users by whom candidates are judged, each left out", unit="users", ge=2)
-    most_users: int = setting(10_000, "refuse more shared users: memory grows with their square", ge=2)
+    most_users: int = setting(
+        4_000, "shared users to learn from; of more, as many are drawn: memory grows with their square", ge=2
+    )
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -52,13 +54,45 @@ class Choice:
     ndcg: float
 
 
+@dataclass(frozen=True, eq=False)
+class CrossRidge:
+    """The map from source histories to target items, by the users whom it learned from.
+
+    Attributes:
+        histories: (W, source items) CSR, histories of these users, each of length 1.
+        item_weights: (source items,) what an item counts in a history.
+        duals: (W, target items) the solution.
+        popular: (target items,) log-popularity.
+        spread: Deviation of the map's scores over a user's items, which they are divided by.
+        popularity: What log-popularity is multiplied with.
+        choice: What leave-one-out chose.
+    """
+
+    histories: sparse.csr_array
+    item_weights: np.ndarray
+    duals: np.ndarray
+    popular: np.ndarray
+    spread: float
+    popularity: float
+    choice: Choice
+
+    def scorer(self, chosen: sparse.csr_array) -> DotScorer:
+        """Rank for users by their source histories: (U, source items) CSR, non-zero where chosen.
+
+        A user without a history gets popularity.
+        """
+        rows = (_weighted(chosen, self.item_weights) @ self.histories.T).toarray()
+        users = np.column_stack([rows / self.spread, np.full(len(rows), self.popularity)])
+        return dot_scorer(users, np.column_stack([self.duals.T, self.popular]))
+
+
 def fit_cold_ranking(
     source: sparse.csr_array,
     target: sparse.csr_array,
     source_of: np.ndarray,
     config: ColdRankingConfig,
     generator: np.random.Generator,
-) -> tuple[DotScorer, Choice]:
+) -> CrossRidge:
     """Map source histories to target items, `min |X W - Y|^2 + ridge |W|^2`, and add log-popularity.
 
     X are histories of shared users, divided by their length; Y what the same users chose in the target. The map is
@@ -75,25 +109,24 @@ def fit_cold_ranking(
         target: (target users, target items), of training.
         source_of: (target users,) the source user who is the same person, -1 for nobody.
         config: Settings.
-        generator: Draws the judged users.
-
-    Returns:
-        Scorer of all target users, and what was chosen. Users whom the source does not know get popularity.
+        generator: Draws the users who teach, where there are more than wanted, and those who judge.
 
     Raises:
-        DataError: Fewer than two shared users, or more than `most_users`.
+        DataError: Fewer than two shared users.
     """
     warm = np.flatnonzero((source_of >= 0) & (np.diff(target.indptr) > 0))
-    if not 2 <= len(warm) <= config.most_users:
-        raise DataError(f"{len(warm)} shared users", f"2 to {config.most_users}", "cold ranking", "raise most_users")
-    chosen = sparse.csr_array((np.ones(target.nnz), target.indices, target.indptr), shape=target.shape)[warm]
+    if len(warm) < 2:
+        raise DataError(f"{len(warm)} shared users", "2 or more", "cold ranking", "hold fewer users out")
+    if len(warm) > config.most_users:
+        warm = np.sort(generator.permutation(warm)[: config.most_users])
+    chosen = _ones(target)[warm]
     popular = np.log1p(np.asarray(target.astype(bool).sum(axis=0)).reshape(-1).astype(np.float64))
     judged = np.sort(generator.permutation(len(warm))[: config.judged])
+    counts = np.maximum(np.bincount(source.indices, minlength=source.shape[1]), 1).astype(np.float64)
     best: tuple[Choice, np.ndarray, sparse.csr_array] | None = None
     for exponent in config.exponents:
-        histories = _histories(source, exponent)
-        own = histories[source_of[warm]]
-        kernel = (own @ own.T).toarray()
+        histories = _weighted(source[source_of[warm]], counts**-exponent)
+        kernel = (histories @ histories.T).toarray()
         for ridge in config.ridges:
             inverse = linalg.inv(kernel + ridge * np.trace(kernel) / len(kernel) * np.eye(len(kernel)))
             duals = np.asarray((chosen.T @ inverse).T)
@@ -104,13 +137,17 @@ def fit_cold_ranking(
                     best = Choice(exponent, ridge, weight, value), duals, histories
     assert best is not None
     choice, duals, histories = best
-    known = source_of >= 0
-    rows = (histories[source_of * known] @ histories[source_of[warm]].T).toarray() * known[:, None]
     # One scale for all users, so that the blend is an inner product.
-    spread = (rows[warm] @ duals).std(axis=1).mean() + 1e-12
-    unit = popular.std() + 1e-12
-    users = np.column_stack([rows / spread, np.full(len(rows), max(choice.popularity, 1e-6) / unit)])
-    return dot_scorer(users, np.column_stack([duals.T, popular])), choice
+    scores = histories[judged] @ histories.T @ duals
+    spread = float(scores.std(axis=1).mean()) + 1e-12
+    popularity = max(choice.popularity, 1e-6) / (float(popular.std()) + 1e-12)
+    return CrossRidge(histories, counts**-choice.exponent, duals, popular, spread, popularity, choice)
+
+
+def source_histories(source: sparse.csr_array, source_of: np.ndarray) -> sparse.csr_array:
+    """Return the source history of each target user: (target users, source items), empty where nobody is known."""
+    known = source_of >= 0
+    return sparse.csr_array(sparse.diags_array(known.astype(np.float64)) @ _ones(source)[source_of * known])
 
 
 def co_occurrence(source: sparse.csr_array, target: sparse.csr_array, source_of: np.ndarray) -> DotScorer:
@@ -119,18 +156,19 @@ def co_occurrence(source: sparse.csr_array, target: sparse.csr_array, source_of:
     This and popularity are what a ranking for cold users has to beat.
     """
     warm = np.flatnonzero((source_of >= 0) & (np.diff(target.indptr) > 0))
-    binary = sparse.csr_array((np.ones(source.nnz), source.indices, source.indptr), shape=source.shape)
-    known = source_of >= 0
-    rows = (binary[source_of * known] @ binary[source_of[warm]].T).toarray() * known[:, None]
+    rows = (source_histories(source, source_of) @ _ones(source)[source_of[warm]].T).toarray()
     chosen = target[warm].toarray() != 0
     return dot_scorer(rows, chosen.T.astype(np.float64))
 
 
-def _histories(source: sparse.csr_array, exponent: float) -> sparse.csr_array:
-    """Divide each item by a power of its popularity, and each user by the length of the history."""
-    counts = np.maximum(np.bincount(source.indices, minlength=source.shape[1]), 1)
-    values = counts[source.indices] ** -exponent
-    rows = sparse.csr_array((values, source.indices, source.indptr), shape=source.shape)
+def _ones(matrix: sparse.csr_array) -> sparse.csr_array:
+    return sparse.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _weighted(chosen: sparse.csr_array, item_weights: np.ndarray) -> sparse.csr_array:
+    """Weigh the items of histories, and divide each history by its length."""
+    chosen = sparse.csr_array(chosen)
+    rows = sparse.csr_array((item_weights[chosen.indices], chosen.indices, chosen.indptr), shape=chosen.shape)
     lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).reshape(-1))
     return sparse.csr_array(sparse.diags_array(1.0 / np.maximum(lengths, 1e-12)) @ rows)
 

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 from raymm.errors import DataError
-from raymm.models.rating.cold_ranking import ColdRankingConfig, co_occurrence, fit_cold_ranking
+from raymm.ratings.cold_ranking import ColdRankingConfig, co_occurrence, fit_cold_ranking, source_histories
 
 
 def _two_tastes(n_users=120, n_items=30, seed=0):
@@ -25,9 +25,9 @@ def _two_tastes(n_users=120, n_items=30, seed=0):
 
 def test_cold_users_get_items_of_their_kind() -> None:
     source, target, truth = _two_tastes()
-    scorer, choice = fit_cold_ranking(
-        source, target, np.arange(120), ColdRankingConfig(cutoff=5), np.random.default_rng(0)
-    )
+    config = ColdRankingConfig(cutoff=5)
+    ridge = fit_cold_ranking(source, target, np.arange(120), config, np.random.default_rng(0))
+    choice, scorer = ridge.choice, ridge.scorer(source)
     best = scorer.scores(torch.arange(80, 120)).argsort(dim=1, descending=True)[:, :5].numpy()
     assert ((best % 2) == (np.arange(80, 120) % 2)[:, None]).mean() > 0.95
     assert 0.2 < choice.ndcg <= 1
@@ -37,7 +37,7 @@ def test_cold_users_get_items_of_their_kind() -> None:
 def test_one_candidate_is_the_dense_solution() -> None:
     source, target, _ = _two_tastes()
     config = ColdRankingConfig(ridges=(0.5,), popularity=(0.0,), exponents=(0.0,))
-    scorer, _ = fit_cold_ranking(source, target, np.arange(120), config, np.random.default_rng(0))
+    scorer = fit_cold_ranking(source, target, np.arange(120), config, np.random.default_rng(0)).scorer(source)
     lengths = np.sqrt(source.toarray().sum(axis=1, keepdims=True))
     histories = source.toarray() / lengths
     own = histories[:80]
@@ -52,7 +52,8 @@ def test_users_whom_the_source_does_not_know_get_popularity() -> None:
     source, target, _ = _two_tastes()
     source_of = np.arange(120)
     source_of[100] = -1
-    scorer, _ = fit_cold_ranking(source, target, source_of, ColdRankingConfig(), np.random.default_rng(0))
+    ridge = fit_cold_ranking(source, target, source_of, ColdRankingConfig(), np.random.default_rng(0))
+    scorer = ridge.scorer(source_histories(source, source_of))
     counts = target.toarray().sum(axis=0)
     assert counts[int(scorer.scores(torch.tensor([100])).argmax())] == counts.max()
 
