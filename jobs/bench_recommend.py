@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from raymm.launch.session import connect
 from raymm.scorers import DotScorer
 from raymm.tracking.served import ServedDomain, write_served
 from raymm.verbs.recommend import RecommendRequest, recommend
@@ -35,6 +36,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="Ray workers; 0 ranks in this process (default: 2)")
     chosen = parser.parse_args()
     chosen.output.mkdir(parents=True)
+    if chosen.workers:
+        connect("local", chosen.workers + 1)  # outside of what is timed
     heads = ("users", "seconds", "users/s", "worker MB", "driver MB", "model MB", "output MB")
     _say(" ".join(f"{head:>10}" for head in heads))
     for users in chosen.users:
