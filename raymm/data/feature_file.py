@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from raymm.data import layout
 from raymm.data.filling import fill_missing, not_finite, to_unit_length
+from raymm.data.ids import rank_hash
 from raymm.data.modality import Modality
 from raymm.errors import DataError
 
@@ -83,6 +84,8 @@ class FeatureFile:
                 self._where,
                 "mend these vectors, or leave them out: their items then count as missing",
             )
+        if self._modality.noise:
+            values = self._noisy(items, values)
         self._values[items] = to_unit_length(values) if self._modality.l2 else values
         self._present[items] = True
 
@@ -112,6 +115,16 @@ class FeatureFile:
         np.save(self._mask_path, self._present)
         ids = self._item_ids.take(pa.array(absent)).to_pylist()
         return [(name, self._reasons.get(int(item), reason)) for name, item in zip(ids, absent, strict=True)]
+
+    def _noisy(self, items: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Add to each vector one of a random direction; the draw hangs on the item's id, modality and seed only."""
+        names = self._item_ids.take(pa.array(items)).to_pylist()
+        seeds = rank_hash(names, f"noise of {self._modality.name}, seed {self._modality.seed}")
+        drawn = np.stack([np.random.default_rng(seed).standard_normal(self.width) for seed in seeds])
+        lengths = np.linalg.norm(values.astype(np.float64), axis=1, keepdims=True)
+        scale = self._modality.noise * lengths / np.linalg.norm(drawn, axis=1, keepdims=True)
+        noisy: np.ndarray = (values + scale * drawn).astype(np.float32)
+        return noisy
 
     def _why(self, absent: np.ndarray) -> str:
         counts = Counter(reason for item in absent if (reason := self._reasons.get(int(item))))

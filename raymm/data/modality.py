@@ -40,7 +40,10 @@ class Modality:
     max_missing: float = setting(0.2, "share of a domain's items that may lack this modality", ge=0, lt=1)
     batch: int = setting(32, "texts or images that go through a model at a time", ge=1)
     shard: int = setting(2_048, "items of a shard, which is what an interrupted preparation keeps", ge=1)
-    seed: int = setting(0, "seed of the randomised SVD", ge=0)
+    noise: float = setting(
+        0.0, "length of the random vector that is added to each, as a share of its own length; for experiments", ge=0
+    )
+    seed: int = setting(0, "seed of the randomised SVD, and of the noise", ge=0)
 
     def __post_init__(self) -> None:
         """Check the limits, that the name can name a file, and that the encoder has what it needs."""

@@ -12,6 +12,7 @@ from raymm.data.modality import Modality, check_file_name
 from raymm.data.source import InteractionSource, ItemSource
 from raymm.data.split import Split, split_disagreements
 from raymm.data.storage import source_path as source_path
+from raymm.data.truncation import Truncation, truncation_disagreements
 from raymm.errors import ConfigError
 
 
@@ -67,6 +68,7 @@ class Recipe:
     cleaning: Cleaning = setting(Cleaning, "what is left out")
     split: Split = setting(Split, "what is held out")
     overlap: Overlap = setting(Overlap, "which shared users are known")
+    truncation: Truncation = setting(Truncation, "whose training histories are cut short, for experiments")
     features: tuple[Modality, ...] = setting((), "modalities of the items")
 
     def __post_init__(self) -> None:
@@ -129,6 +131,7 @@ def _disagreements(recipe: Recipe) -> list[str]:
         if not source.domain and not source.columns.domain and len(recipe.domains) != 1:
             problems.append(f"{name}.domain: found nothing, expected domain or columns.domain")
     problems += split_disagreements(recipe.split, recipe.domains, recipe.cleaning.min_rating)
+    problems += truncation_disagreements(recipe.truncation, recipe.domains)
     if recipe.split.kind == "cold_start" and recipe.overlap.shared_ratio not in (None, 1.0):
         shared = f"{recipe.overlap.shared_ratio}, but users who are cold in one domain must be known in the other"
         problems.append(f"overlap.shared_ratio: found {shared}, expected 1, or nothing")

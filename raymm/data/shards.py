@@ -15,6 +15,7 @@ from raymm.data.ids import rank_hash, shard_of, user_hashes
 from raymm.data.recipe import Cleaning
 from raymm.data.rows import Fate
 from raymm.data.split import TEST, TRAIN, VALIDATION, Split, by_time, counts_of, hold_out, places_in_history
+from raymm.data.truncation import Truncation, truncated
 from raymm.errors import DataError
 
 NEVER = np.iinfo(np.int64).max
@@ -89,11 +90,13 @@ class Rule:
         split: The split, as the recipe has it.
         points: Where validation and test begin in a split by time, for all domains.
         user_labels: (u,) int8, the label of all interactions of each user in a split by users; (0,) for others.
+        truncation: Whose histories in this domain are cut short; None for nobody's.
     """
 
     split: Split
     points: tuple[int, int] | None
     user_labels: np.ndarray
+    truncation: Truncation | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,17 +204,9 @@ def keep(shard: Histories, core_items: np.ndarray, cleaning: Cleaning) -> tuple[
 
 
 def divide(shard: Histories, rule: Rule) -> np.ndarray:
-    """Label the interactions of a cleaned shard: (n,) int8 of `TRAIN`, `VALIDATION`, `TEST`."""
-    split = rule.split
-    if split.kind == "given":
-        return shard.labels
-    if rule.points is not None:
-        return by_time(shard.times, rule.points)
-    if split.kind == "cold_start":
-        everybody = np.full(len(shard.user_ids), TRAIN, dtype=np.int8)
-        labels: np.ndarray = (rule.user_labels if len(rule.user_labels) else everybody)[shard.users]
-        return labels
-    return hold_out(shard.users, counts_of(split), shard.draws if split.is_random else None)
+    """Label the interactions of a cleaned shard: (n,) int8 of `TRAIN`, `VALIDATION`, `TEST`, `TRUNCATED`."""
+    labels = _split(shard, rule)
+    return truncated(labels, shard.users, shard.user_ids, rule.truncation) if rule.truncation else labels
 
 
 def count_parts(shard: Histories, labels: np.ndarray, n_items: int) -> Parts:
@@ -254,6 +249,19 @@ def split_tables(
         validation.select(layout.HELD_OUT.names).cast(layout.HELD_OUT),
         test.select(layout.HELD_OUT.names).cast(layout.HELD_OUT),
     )
+
+
+def _split(shard: Histories, rule: Rule) -> np.ndarray:
+    split = rule.split
+    if split.kind == "given":
+        return shard.labels
+    if rule.points is not None:
+        return by_time(shard.times, rule.points)
+    if split.kind == "cold_start":
+        everybody = np.full(len(shard.user_ids), TRAIN, dtype=np.int8)
+        labels: np.ndarray = (rule.user_labels if len(rule.user_labels) else everybody)[shard.users]
+        return labels
+    return hold_out(shard.users, counts_of(split), shard.draws if split.is_random else None)
 
 
 def _draws(rows: pa.Table, seed: int) -> np.ndarray:

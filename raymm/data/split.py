@@ -11,7 +11,7 @@ import numpy as np
 from raymm.config import check, setting
 from raymm.errors import ConfigError
 
-TRAIN, VALIDATION, TEST, LEFT_OUT = 0, 1, 2, 3
+TRAIN, VALIDATION, TEST, LEFT_OUT, TRUNCATED = 0, 1, 2, 3, 4
 
 Kind = Literal["leave_last_out", "leave_last_two", "ratio", "mmrec", "time", "given", "cold_start"]
 Unseen = Literal["leave_out_users", "leave_out", "keep"]
@@ -216,7 +216,7 @@ def without_unseen(
     """
     starts = np.flatnonzero(np.diff(users, prepend=-1))
     trained = np.maximum.reduceat(labels == TRAIN, starts) if len(users) else np.empty(0, dtype=bool)
-    held = labels != TRAIN
+    held = np.isin(labels, (VALIDATION, TEST))
     of_user = held & ~np.repeat(trained, np.diff(starts, append=len(users)))
     of_item = held & ~train_items[items]
     result = labels.copy()

@@ -86,11 +86,16 @@ def plan_split(recipe: Recipe, cleaned: Sequence[Cleaned]) -> tuple[Rule, ...]:
     """
     split = recipe.split
     points = _time_points(split, cleaned) if split.kind == "time" else None
-    rules = [Rule(split, points, np.empty(0, dtype=np.int8)) for _ in cleaned]
+    cut = recipe.truncation
+    rules = [
+        Rule(split, points, np.empty(0, dtype=np.int8), cut if cut.share and cut.domain in ("", name) else None)
+        for name in recipe.domains
+    ]
     if split.kind == "cold_start":
         target = recipe.domains.index(split.target or recipe.domains[-1])
         shared = true_pairs(cleaned[0].user_ids, cleaned[1].user_ids)[:, target]
-        rules[target] = Rule(split, points, cold_labels(shared, cleaned[target].user_ids, split))
+        labels = cold_labels(shared, cleaned[target].user_ids, split)
+        rules[target] = dataclasses.replace(rules[target], user_labels=labels)
     return tuple(rules)
 
 

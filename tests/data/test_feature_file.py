@@ -73,3 +73,19 @@ def test_too_many_missing_are_an_error(tmp_path: Path) -> None:
     file.put(np.arange(4), values()[:4], np.arange(4) < 3, ["", "", "", "a torn page"])
     with pytest.raises(DataError, match=r"2 of 5 items without 'm', for example \['d', 'e'\]; 1 x a torn page"):
         file.finish("")
+
+
+def test_noise_has_the_length_asked_for_and_hangs_on_the_item_alone(tmp_path):
+    ids, rng = pa.array([f"i{n}" for n in range(40)]), np.random.default_rng(0)
+    values = rng.standard_normal((40, 24)).astype(np.float32)
+    made = []
+    for name, order in (("one", np.arange(40)), ("two", rng.permutation(40))):
+        modality = Modality("text", "vectors", path="x.npy", noise=0.5)
+        file = FeatureFile(tmp_path / name, "d", modality, ids, 24)
+        for part in np.array_split(order, 3):
+            file.put(part, values[part], np.ones(len(part), bool))
+        file.finish("")
+        made.append(np.load(layout.feature_files(tmp_path / name, "d", "text")[0]))
+    np.testing.assert_array_equal(*made)
+    lengths = np.linalg.norm(made[0] - values, axis=1) / np.linalg.norm(values, axis=1)
+    np.testing.assert_allclose(lengths, 0.5, rtol=1e-5)
