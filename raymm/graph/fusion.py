@@ -160,13 +160,6 @@ def fuse(
         )
     beta = config.beta * float(np.median(positive))
     A, E, objective, iterations, error = _solved(S, seen, beta, config, crew)
-    if error > config.accept:
-        raise SolverError(
-            f"an error of {error:.2g} after {iterations} sweeps",
-            f"at most {config.accept:g}",
-            "fusion by block coordinate descent",
-            'raise max_sweeps or ridge, or use solver="closed_form"',
-        )
     E = np.where(np.abs(E) > _DUST * beta, E, 0)  # what came from another process is read-only
     general = _on(support, A)
     kept = strongest(general, config.neighbours)
@@ -225,14 +218,21 @@ def _solved(
     """Have entries solved run by run, each for itself, and put the parts together; see `_solve`."""
     runs = pieces_for(crew, S.shape[1], _LEAST_ENTRIES)
     parts = crew.map(_solve_run, {"S": S, "seen": seen, "of": (beta, config)}, runs)
-    if len(parts) == 1:
-        return parts[0]
     # Runs that ended early stay at their last value.
     courses = [part[2] for part in parts]
     longest = max(map(len, courses))
     objective = [sum(course[min(step, len(course) - 1)] for course in courses) for step in range(longest)]
-    A, E = (np.concatenate([part[place] for part in parts], axis=-1) for place in (0, 1))
-    return A, E, objective, max(part[3] for part in parts), max(part[4] for part in parts)
+    A = np.concatenate([part[0] for part in parts])
+    E = np.concatenate([part[1] for part in parts], axis=1)
+    iterations, error = max(part[3] for part in parts), max(part[4] for part in parts)
+    if error > config.accept:
+        raise SolverError(
+            f"an error of {error:.2g} after {iterations} sweeps",
+            f"at most {config.accept:g}",
+            "fusion by block coordinate descent",
+            'raise max_sweeps or ridge, or use solver="closed_form"',
+        )
+    return A, E, objective, iterations, error
 
 
 def _solve_run(shared: Shared, run: range) -> tuple[np.ndarray, np.ndarray, list[float], int, float]:

@@ -94,7 +94,8 @@ class Hypergraph:
     structure: np.ndarray
 
     def diagnostics(self) -> dict[str, float]:
-        """Return the figures worth logging."""
+        """Return the figures worth logging; sizes of hyperedges are in units of I / K."""
+        sizes = np.asarray(self.gamma.sum(axis=0)).ravel() * self.gamma.shape[1] / max(1, self.gamma.shape[0])
         return {
             "hypergraph.gap": self.gap,
             "hypergraph.column_error": self.column_error,
@@ -102,6 +103,9 @@ class Hypergraph:
             "hypergraph.evaluations": float(self.evaluations),
             "hypergraph.converged": float(self.converged),
             "hypergraph.effective_clusters": self.effective_clusters,
+            "hypergraph.effective_share": self.effective_clusters / self.gamma.shape[1],
+            "hypergraph.smallest": float(sizes.min()),
+            "hypergraph.largest": float(sizes.max()),
             "hypergraph.memberships_per_item": self.gamma.nnz / max(1, self.gamma.shape[0]),
         }
 

@@ -22,6 +22,8 @@ from raymm.parallel.collectives import collect_columns, sum_columns
 from raymm.scorers import DotScorer
 from raymm.transport.guided import Match, match
 
+_SHOWN = ("hypergraph.effective_share", "hypergraph.smallest", "hypergraph.largest")  # of a structure, in every epoch
+
 
 class Sieoug(nn.Module):
     """SIEOUG (arXiv 2502.16068), in the derived form that the README describes.
@@ -58,17 +60,27 @@ class Sieoug(nn.Module):
         self._room = Room(self._pools.room, data.domains[1].n_users)
         self._loss = bpr if config.loss == "bpr" else binary_cross_entropy
         self._epoch = 0
+        self._facts = {
+            f"{name}.{fact}": value
+            for name, structure in zip(self._names, structures, strict=True)
+            for fact, value in structure.facts.items()
+            if fact in _SHOWN
+        }
         self._seen: dict[str, list[float]] = defaultdict(list)
 
     def start_epoch(self, epoch: int) -> dict[str, float]:
         """Note the epoch, which decides whether matching has started; see `contracts.RecModel`."""
         self._epoch = epoch
-        facts = {"transfer.active": float(self._transfers())}
+        facts = {"transfer.active": float(self._transfers()), **self._facts}
+        for name, tower in zip(self._names, self._towers, strict=True):
+            share = tower.learned_clusters()
+            if share is not None:
+                facts[f"{name}.hypergraph.effective_share"] = share
         return facts | self._refresh.start_epoch(epoch) if self._refresh and self._transfers() else facts
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the weighted losses of a step: one a domain, the regulariser, and the guidance loss once it runs."""
-        views = [tower.views() for tower in self._towers]
+        views = [tower.views(batch.seed) for tower in self._towers]
         losses = self._recommendation(batch, views)
         if self._transfers():
             losses["guidance"] = self._guidance(batch, views)
@@ -141,7 +153,7 @@ class Sieoug(nn.Module):
             left, right = self._users(views, source, target)
             whole = collect_columns(torch.cat([left, right]), self._config.width, self._grid)
             found = match(whole[: len(left)], whole[len(left) :], n_shared, transfer.matching)
-            self._note_match(found)
+            self._note_match(found, n_shared)
             guide = Guide(source, target, found.rows, found.columns)
         loss = guided_contrastive(
             cosines(left, right, self._grid),
@@ -179,13 +191,16 @@ class Sieoug(nn.Module):
 
         return PlanRefresh(transfer, self._pools.shared, place, users)
 
-    def _note_match(self, found: Match) -> None:
+    def _note_match(self, found: Match, n_shared: int) -> None:
         self._seen["match.error"].append(found.error)
         self._seen["match.iterations"].append(found.iterations)
         self._seen["match.converged"].append(float(found.converged))
         self._seen["match.leaked"].append(found.leaked)
         self._seen["match.effective_partners"].append(float(found.effective_partners.mean()))
         self._seen["match.relation_used"].append(float(found.relation_used))
+        others, possible = found.effective_partners[n_shared:], found.rows.shape[1] - n_shared
+        if len(others) and possible > 1:
+            self._seen["match.spread"].append(float(others.mean()) / possible)
 
     def _note_gradients(self, losses: dict[str, torch.Tensor], views: list[Views]) -> None:
         """Compare, once an epoch, how hard the two losses pull at the users."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
 from raymm.contracts import Domain
 from raymm.graph.adjacency import bipartite, row_normalised
+from raymm.graph.clusters import joined_rows
 from raymm.graph.propagation import HypergraphOperator, SparseOperator, last_propagation, mean_propagation
 from raymm.models.sieoug.config import SieougConfig
 from raymm.models.sieoug.structure import HYPER, PAIR
 from raymm.models.spec import Place, Structure
+from raymm.nn.features import presence
+from raymm.nn.gumbel import GumbelClusters, effective_share
 from raymm.nn.views import ViewAttention, combine
 from raymm.parallel.collectives import collect_columns, use_on_rows
 from raymm.parallel.columns import ColumnTable
@@ -56,14 +60,20 @@ class Tower(nn.Module):
         self.projections = nn.ModuleList(
             ColumnTable(values.shape[1], config.width, grid, generator) for values in self._features
         )
+        self._make_absent(config, domain, place)
         self._interactions = SparseOperator.from_scipy(bipartite(domain.interactions), device)
         self._to_users = SparseOperator.from_scipy(row_normalised(domain.interactions), device)
         self._pair = SparseOperator.from_scipy(structure.matrices[PAIR], device) if self._uses(PAIR) else None
-        self._hyper = HypergraphOperator.from_scipy(structure.matrices[HYPER], device) if self._uses(HYPER) else None
+        self._hyper: HypergraphOperator | None = None
+        self.clusters: GumbelClusters | None = None
+        if self._uses(HYPER) and config.hypergraph.method == "gumbel":
+            self.clusters = _clusters(config, domain, structure, place)
+        elif self._uses(HYPER):
+            self._hyper = HypergraphOperator.from_scipy(structure.matrices[HYPER], device)
         self._make_mix(config, generator)
 
-    def views(self) -> Views:
-        """Propagate the tables over every graph that is used."""
+    def views(self, seed: int | None = None) -> Views:
+        """Propagate the tables over every graph that is used; `seed` is of the noise of learned clusters."""
         items = self._item_input()
         both = mean_propagation(self._interactions, torch.cat([self.users(), items]), self._config.interaction_layers)
         item_views = [both[self._n_users :]]
@@ -71,6 +81,8 @@ class Tower(nn.Module):
             item_views.append(last_propagation(self._pair, items, self._config.pair_layers))
         if self._hyper is not None:
             item_views.append(last_propagation(self._hyper, items, self._config.hyper_layers))
+        if self.clusters is not None:
+            item_views.append(self.clusters(items, self._config.hyper_layers, seed))
         user_views = [both[: self._n_users]]
         if self._config.sides == "both":
             user_views.extend(self._to_users @ view for view in item_views[1:])
@@ -103,9 +115,13 @@ class Tower(nn.Module):
         weights = self.item_attention(tuple(view.index_select(0, rows) for view in views.items)).mean(0)
         return dict(zip(("interactions", PAIR, HYPER), weights.tolist(), strict=True))
 
+    def learned_clusters(self) -> float | None:
+        """Return the effective share of learned clusters, see `nn.gumbel`; None where they are not learned."""
+        return None if self.clusters is None else effective_share(self.clusters.memberships())
+
     def projection_parameters(self) -> list[nn.Parameter]:
-        """Return the feature projections, which learn at their own rate."""
-        return list(self.projections.parameters())
+        """Return what is learned of features, which learns at its own rate."""
+        return [*self.projections.parameters(), *self.absent.parameters()]
 
     def _uses(self, view: str) -> bool:
         weight = self._config.pair_weight if view == PAIR else self._config.hyper_weight
@@ -126,7 +142,21 @@ class Tower(nn.Module):
         items: torch.Tensor = self.items()
         for values, projection in zip(self._features, self.projections, strict=True):
             items = items + values @ projection()
+        for lacking, vector in zip(self._lacking, self.absent, strict=True):
+            items = items + lacking * vector()
         return items
+
+    def _make_absent(self, config: SieougConfig, domain: Domain, place: Place) -> None:
+        """Train one vector, which starts at zero, for all items without a modality, where the features ask for it."""
+        features = domain.features.values() if config.item_input == "multimodal" else ()
+        present = [presence(feature, place.device) for feature in features if feature.learned]
+        self._lacking = [1 - mask[:, None] for mask in present if mask is not None]
+        self.absent = nn.ModuleList(
+            ColumnTable(1, config.width, place.grid, torch.Generator().manual_seed(0)) for _ in self._lacking
+        )
+        with torch.no_grad():
+            for parameter in self.absent.parameters():
+                parameter.zero_()
 
     def _collected(self, entities: tuple[torch.Tensor, ...], attention: ViewAttention | None) -> torch.Tensor:
         blocks = torch.arange(len(entities[0]), device=entities[0].device).split(_ROWS_AT_ONCE)
@@ -145,6 +175,16 @@ class Tower(nn.Module):
         weights = use_on_rows(self.weights, self._grid) if self._config.learned else self.weights
         mixed: torch.Tensor = torch.stack([view * weights[place] for place, view in enumerate(chosen)]).sum(0)
         return mixed
+
+
+def _clusters(config: SieougConfig, domain: Domain, structure: Structure, place: Place) -> GumbelClusters:
+    """Start learned clusters at the centres of the k-means partition that the structure holds."""
+    points = joined_rows(domain.features)
+    partition = structure.matrices[HYPER]
+    sizes = np.maximum(np.asarray(partition.sum(axis=0)).ravel(), 1)[:, None]
+    centres = (partition.T @ points / sizes).astype(np.float32)
+    at = [torch.from_numpy(np.ascontiguousarray(rows)).to(place.device) for rows in (points, centres)]
+    return GumbelClusters(at[0], at[1], config.hypergraph.temperature, place.grid)
 
 
 def _features(config: SieougConfig, domain: Domain, device: torch.device) -> list[torch.Tensor]:

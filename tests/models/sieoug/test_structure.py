@@ -8,7 +8,14 @@ from raymm.errors import DataError
 from raymm.graph.fusion import fused_graph
 from raymm.graph.hypergraph import HypergraphConfig
 from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, ViewsConfig
-from raymm.models.sieoug.structure import HYPER, PAIR, build_structure, needs_hypergraph, needs_pair_graph
+from raymm.models.sieoug.structure import (
+    HYPER,
+    PAIR,
+    build_structure,
+    needs_hypergraph,
+    needs_pair_graph,
+    structure_key,
+)
 from tests.toy_data import checkerboard
 
 DOMAIN = checkerboard("toy")[0]
@@ -48,3 +55,18 @@ def test_items_without_features_are_an_error_that_says_what_to_do():
     with pytest.raises(DataError, match="without any modality") as caught:
         build_structure(DEFAULT, Domain("bare", DOMAIN.interactions), 0)
     assert "pair_weight" in caught.value.remedy
+
+
+def test_a_structure_hangs_on_what_its_key_names_and_on_nothing_else():
+    assert structure_key(DEFAULT, 0) == structure_key(dataclasses.replace(DEFAULT, width=8), 5)
+    assert structure_key(PAPER, 0) != structure_key(PAPER, 1)  # the start of the clusters is drawn
+    assert structure_key(DEFAULT, 0) != structure_key(dataclasses.replace(DEFAULT, fusion=PAPER.fusion), 0)
+    assert structure_key(PAPER, 0) != structure_key(dataclasses.replace(PAPER, hypergraph=TWO), 0)
+    assert structure_key(SieougConfig(views=ViewsConfig(pair_weight=0.0)), 0) == {}
+
+
+def test_clusters_may_grow_with_the_items():
+    growing = HypergraphConfig(items_per_cluster=3)
+    made = build_structure(dataclasses.replace(PAPER, hypergraph=growing), DOMAIN, 0)
+    assert made.matrices[HYPER].shape[1] == round(DOMAIN.n_items / 3)
+    assert growing.sized(1).clusters == 1

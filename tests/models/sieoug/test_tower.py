@@ -109,3 +109,38 @@ def test_the_default_has_no_projections_and_fixed_weights():
     assert not tower.weights.requires_grad
     learned, _ = _tower(dataclasses.replace(DEFAULT, width=5, views=ViewsConfig(learned=True)))
     assert learned.weights.requires_grad
+
+
+def test_items_without_a_modality_share_a_trained_vector_where_the_features_ask_for_it():
+    present = np.ones(10, bool)
+    present[[2, 7]] = False
+    feature = Feature(np.array(DOMAIN.features["a"].values), present, learned=True)
+    domain = Domain("toy", DOMAIN.interactions, {"a": feature, "b": DOMAIN.features["b"]})
+    tower, _ = _tower(dataclasses.replace(FULL, views=ViewsConfig(interaction_layers=0, pair_weight=0.0)), domain)
+    before = tower.whole()[1]
+    with torch.no_grad():
+        tower.absent[0].weight.add_(1.0)
+    changed = (tower.whole()[1] - before).abs().amax(1)
+    assert torch.nonzero(changed > 0.5)[:, 0].tolist() == [2, 7]
+    assert len(tower.projection_parameters()) == 3
+    assert len(_tower(FULL)[0].projection_parameters()) == 2
+
+
+def test_learned_clusters_start_at_the_partition_and_have_noise_in_training_only():
+    config = dataclasses.replace(FULL, hypergraph=HypergraphConfig(clusters=2, method="gumbel", temperature=0.05))
+    tower, structure = _tower(config)
+    gamma = tower.clusters.memberships().detach()
+    partition = structure.matrices[HYPER].toarray()
+    assert set(partition.ravel()) == {0, 1}
+    np.testing.assert_array_equal(gamma.numpy().argmax(1), partition.argmax(1))
+    items = tower.items().detach() + sum(
+        torch.from_numpy(np.array(feature.values)) @ projection().detach()
+        for feature, projection in zip(DOMAIN.features.values(), tower.projections, strict=True)
+    )
+    expected = gamma @ torch.diag(1 / gamma.sum(0)) @ gamma.T @ items
+    torch.testing.assert_close(tower.views().items[2].detach(), expected, atol=1e-5, rtol=1e-4)
+    assert not torch.equal(tower.views(3).items[2], tower.views().items[2])
+    assert tower.learned_clusters() > 0.8
+    tower.views(3).items[2].square().sum().backward()
+    assert tower.clusters.weight.grad.abs().max() > 0
+    assert _tower(FULL)[0].learned_clusters() is None
