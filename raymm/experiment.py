@@ -71,6 +71,9 @@ class ScaleConfig:
     )
     checkpoint_every: int = setting(10, "epochs between checkpoints; a killed worker loses at most these", ge=1)
     checkpoint_steps: int = setting(0, "steps between checkpoints within an epoch, for long ones; 0 makes none", ge=0)
+    structures: str = setting(
+        "", "folder that keeps item graphs and clusters for later runs, seen by all nodes; empty: beside the data"
+    )
     max_failures: int = setting(2, "times that workers are restarted from the last checkpoint", ge=0)
 
     def __post_init__(self) -> None:

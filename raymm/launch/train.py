@@ -17,16 +17,15 @@ from ray.train.torch import TorchTrainer
 from raymm import errors
 from raymm.artefacts import fingerprint
 from raymm.contracts import Scorer
-from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
+from raymm.data.prepared import KnownPairs, PreparedSet
 from raymm.errors import ClusterError, ConfigError, RaymmError, TrainingError
-from raymm.experiment import Experiment, build_experiment
+from raymm.experiment import Experiment
 from raymm.launch.background import start_errands
 from raymm.launch.board import start_board
 from raymm.launch.ingest import WholeShards, training_dataset
-from raymm.launch.session import plain_errors
+from raymm.launch.structures import make_structures
 from raymm.launch.worker import best_scorers, train_worker
 from raymm.models.registry import find_trained
-from raymm.models.spec import Structure
 
 _REQUEST, _POLL_S = "request.json", 0.2
 
@@ -71,17 +70,13 @@ def run_training(
     find_trained(experiment.model).check([facts.name for facts in prepared.domains])
     _claim(storage, experiment, prepared, known_pairs)
     resources = _resources(experiment)
-    structures = [
-        _structure_task.remote(experiment.plain(), str(prepared.folder), facts.name) for facts in prepared.domains
-    ]
-    with plain_errors():
-        made: list[Structure] = ray.get(structures)
+    made = make_structures(experiment, prepared)
     board = start_board()
     request = {
         "experiment": experiment.plain(),
         "prepared": str(prepared.folder),
         "known_pairs": known_pairs,
-        "structures": structures,
+        "structures": made,
         "board": board,
         "errands": start_errands(),
         "storage": str(storage.absolute()),
@@ -125,13 +120,6 @@ def _trainer(
         datasets={facts.name: training_dataset(prepared, facts.name) for facts in prepared.domains},
         dataset_config=WholeShards(),
     )
-
-
-@ray.remote(num_cpus=1, scheduling_strategy="DEFAULT")  # in a sweep, outside of what the trial's own process holds
-def _structure_task(experiment: dict[str, Any], prepared: str, domain: str) -> Structure:
-    run = build_experiment(experiment)
-    data = open_prepared(Path(prepared)).train_data("none")
-    return find_trained(run.model).structure(run.settings, data.domain(domain), run.train.seed)
 
 
 def _claim(storage: Path, experiment: Experiment, prepared: PreparedSet, known_pairs: str) -> None:
