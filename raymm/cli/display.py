@@ -9,9 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from raymm.data.summary import PreparedSummary
 from raymm.errors import RaymmError
+from raymm.report.symptoms import PREFIX, WORDS
 
 _LINE_EVERY_S = 5.0  # in a log, which cannot be overwritten
 
@@ -29,11 +31,12 @@ class Display:
         self._task: Any = None
         self._label = ""
         self._last_line = 0.0
+        self._warned: set[str] = set()
 
     def step(self, title: str) -> None:
         """Begin a part of the work."""
         self.end()
-        self.console.print(f"[bold cyan]>[/] [bold]{title}[/]")
+        self.console.print(Text.assemble((">", "bold cyan"), " ", (title, "bold")))
 
     def progress(self, label: str, done: int, total: int, extra: str = "") -> None:
         """Show how far a part has come; `total` 0 where nobody knows."""
@@ -64,6 +67,7 @@ class Display:
         if selection in record["validation"]:
             words += f"  {selection} {record['validation'][selection]:.4f} (best {best:.4f}, epoch {best_epoch})"
         self.progress("epoch", record["epoch"], epochs, words)
+        self._symptoms(record)
         if record["finished"]:
             self.end()
             self.console.print(
@@ -79,14 +83,18 @@ class Display:
             self._progress, self._task = None, None
         self._label = ""
 
+    def say(self, words: str | Text) -> None:
+        """Show words as they are: brackets in paths and names are no markup."""
+        self.console.print(words, highlight=False, markup=False)
+
     def warn(self, words: str) -> None:
         """Show something that went another way than asked."""
-        self.console.print(f"[yellow]note:[/] {words}", highlight=False)
+        self.say(Text.assemble(("note:", "yellow"), " ", words))
 
     def error(self, error: RaymmError) -> None:
         """Show an error, part by part."""
         self.end()
-        self.console.print(f"[bold red]{type(error).__name__}[/]")
+        self.say(Text(type(error).__name__, "bold red"))
         self.console.print(str(error), highlight=False, markup=False, soft_wrap=True)
 
     def settings(self, rows: list[tuple[str, str, str]]) -> None:
@@ -106,6 +114,14 @@ class Display:
         values = {**record["losses"], **record["diagnostics"]}
         words = " ".join(f"{name.rpartition('.')[2]} {value:.4f}" for name, value in values.items())
         self.progress(f"{record['stage']}: epoch", record["stage_epoch"], record["stage_epochs"], words)
+
+    def _symptoms(self, record: Mapping[str, Any]) -> None:
+        """Name each sign that something goes wrong when it first shows."""
+        diagnostics = record.get("diagnostics", {})
+        shown = {name for name in WORDS if diagnostics.get(PREFIX + name)}
+        for name in sorted(shown - self._warned):
+            self._warned.add(name)
+            self.warn(f"epoch {record['epoch']}: {WORDS[name]}")
 
     def _bar(self, label: str, done: int, total: int, extra: str) -> None:
         if self._progress is None:

@@ -25,6 +25,7 @@ from raymm.experiment import Experiment, build_experiment
 from raymm.launch.background import OnRay
 from raymm.launch.held import note_held
 from raymm.launch.ingest import read_positives
+from raymm.models.baselines import popularity
 from raymm.models.registry import find_trained
 from raymm.models.spec import Place, Resumable
 from raymm.parallel.grid import Grid, make_grid, share, single
@@ -44,7 +45,7 @@ def train_worker(request: dict[str, Any]) -> None:
     at once, and the driver shows it instead of Ray's account of it.
 
     Args:
-        request: `experiment` (plain), `prepared` (folder), `known_pairs`, `structures` (object references),
+        request: `experiment` (plain), `prepared` (folder), `known_pairs`, `structures` (where they are),
             `board` (actor), `errands` (actor), `storage` (folder).
     """
     if ray.train.get_context().get_world_rank() == 0:
@@ -77,7 +78,7 @@ def _train(request: dict[str, Any]) -> None:
     grid = make_grid(experiment.scale.column_parallel, experiment.scale.data_parallel)
     device = torch.device(experiment.scale.device)
     data = prepared.train_data(request["known_pairs"])
-    structures = tuple(ray.get(request["structures"]))
+    structures = tuple(made.open() for made in request["structures"])
     spec = find_trained(experiment.model)
     place = Place(grid, device, experiment.train.seed, _background(request["errands"], grid))
     model = spec.build(experiment.settings, data, structures, place)
@@ -87,11 +88,13 @@ def _train(request: dict[str, Any]) -> None:
         read_positives(prepared), train_config.batch_size, train_config.seed, grid, train_config.negatives
     )
     validation = Validation(model, prepared, train_config.cutoffs, grid)
+    popular = popularity.fit(popularity.PopularityConfig(), data)
+    floor = Floor(validation.means(popular), train_config.loop.selection)
     with tempfile.TemporaryDirectory() as folder:
         keeper = _Keeper((model, engine), Path(folder), experiment.scale.checkpoint_every, grid, request["board"])
         pause = Pause(experiment.scale.checkpoint_steps, keeper.pause)
         for record in train(model, engine, source, validation, train_config.loop, keeper.resume(), pause):
-            keeper.keep(record, validation.scorers)
+            keeper.keep(record, validation.scorers, floor.compared(record.validation))
 
 
 class Validation:
@@ -112,12 +115,38 @@ class Validation:
     def __call__(self) -> dict[str, float]:
         """Return `metric@K` as the mean over the domains, and `domain.metric@K`; equal on every rank."""
         self.scorers = {holdout.domain: self._model.scorer(holdout.domain) for holdout in self._holdouts}
+        return self.means(self.scorers)
+
+    def means(self, scorers: Mapping[str, Scorer]) -> dict[str, float]:
+        """Return the same of any scorers; collective."""
         means = {}
         for holdout in self._holdouts:
             rows = share(len(holdout.users), self._grid.rank, self._grid.world_size)
-            sums = rank(self.scorers[holdout.domain], holdout, self._cutoffs, rows).sums()
+            sums = rank(scorers[holdout.domain], holdout, self._cutoffs, rows).sums()
             means[holdout.domain] = means_from_sums([_added(sums)])
         return means_over_domains(means)
+
+
+class Floor:
+    """What popularity reaches on validation, which every epoch is compared with.
+
+    Args:
+        means: Popularity's means, as `Validation.means` returns them.
+        selection: The metric that is compared, by domain.
+    """
+
+    def __init__(self, means: Mapping[str, float], selection: str) -> None:
+        ends = f".{selection}"
+        self._means = {name: value for name, value in means.items() if name.endswith(ends) and value > 0}
+        self._ends = ends
+
+    def compared(self, validation: Mapping[str, float]) -> dict[str, float]:
+        """Return `domain.over_popularity`, a multiple of what popularity reaches; empty without a validation."""
+        return {
+            f"{name.removesuffix(self._ends)}.over_popularity": validation[name] / value
+            for name, value in self._means.items()
+            if name in validation
+        }
 
 
 class _Keeper:
@@ -141,13 +170,14 @@ class _Keeper:
                 shutil.copytree(path / BEST, self._best)
             return LoopState(**json.loads((path / LOOP_FILE).read_text()))
 
-    def keep(self, record: EpochRecord, scorers: Mapping[str, Scorer]) -> None:
-        """Keep what an epoch gave; collective, as all ranks write their columns."""
+    def keep(self, record: EpochRecord, scorers: Mapping[str, Scorer], facts: Mapping[str, float]) -> None:
+        """Keep what an epoch gave, `facts` among its diagnostics; collective, as all ranks write their columns."""
         if self._grid.rank == 0:
             if record.improved:
                 for domain, scorer in scorers.items():
                     save_scorer(scorer, self._best / domain)
-            ray.get(self._board.post.remote(record.plain()))
+            plain = record.plain()
+            ray.get(self._board.post.remote({**plain, "diagnostics": {**plain["diagnostics"], **facts}}))
         if record.finished or record.epoch % self._every == 0:
             self._report(record.state, _reported(record))
 

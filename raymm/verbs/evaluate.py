@@ -26,6 +26,7 @@ from raymm.report.page import PAGE, RECORD, run_report
 from raymm.report.rating_record import RatingRecord, read_rating_record
 from raymm.report.ratings import rating_report
 from raymm.report.record import DomainResult, RunRecord, read_record
+from raymm.report.symptoms import lines_of
 from raymm.tracking.runs import open_run
 from raymm.tracking.store import Tracking
 from raymm.verbs.judge_ratings import judge_ratings
@@ -220,6 +221,7 @@ def _record(run: RunFolder, prepared: PreparedSet, data: TrainData, results: tup
     by_steps = isinstance(find_model(experiment.model), ModelSpec)
     history, selection = (run.history, experiment.train.loop.selection) if by_steps else ((), "")
     warnings = list(find_warnings(results, experiment.model, history, selection))
+    warnings.extend(lines_of(history))
     if experiment.train.test_hides == "training":
         warnings.append("validation interactions compete with what is to be found: figures are lower than otherwise")
     if run.manifest.facts["known_pairs"] != "drawn":

@@ -19,6 +19,7 @@ from raymm.launch.session import connect
 from raymm.launch.train import run_training
 from raymm.models.registry import find_model
 from raymm.models.spec import ModelSpec, RatingSpec
+from raymm.report.symptoms import metrics_of, symptoms
 from raymm.tracking.identity import run_tags
 from raymm.tracking.runs import Run, start_or_resume_run
 from raymm.tracking.store import Tracking
@@ -82,7 +83,12 @@ def train(
     run = _tracked(request, tracking, prepared.fingerprint)
     start = time.time()
 
+    selection = request.experiment.train.loop.selection
+
     def follow(record: dict[str, Any]) -> None:
+        earlier = [past for past in journal.records() if past["epoch"] < record["epoch"]]
+        found = symptoms([*earlier, record], selection)
+        record = {**record, "diagnostics": {**record["diagnostics"], **metrics_of(found)}}
         journal.add(record)
         if run is not None:
             run.log_epoch({name: record[name] for name in _LOGGED}, record["epoch"])

@@ -6,7 +6,7 @@ from raymm import errors
 from raymm.data.prepared import open_prepared
 from raymm.errors import TrainingError
 from raymm.launch.train import rebuilt
-from raymm.launch.worker import Validation, best_scorers, described
+from raymm.launch.worker import Floor, Validation, best_scorers, described
 from raymm.parallel.grid import make_grid, single
 from raymm.scorers import DotScorer, save_scorer
 from tests.processes import run_ranks
@@ -58,3 +58,10 @@ def test_best_scorers_are_read_back(tmp_path):
 def test_a_run_without_a_validated_epoch_says_so(tmp_path):
     with pytest.raises(TrainingError, match="no validated epoch"):
         best_scorers(tmp_path, ("arts",))
+
+
+def test_epochs_are_compared_with_popularity_by_domain():
+    floor = Floor({"ndcg@10": 0.03, "arts.ndcg@10": 0.02, "office.ndcg@10": 0.04, "tools.ndcg@10": 0.0}, "ndcg@10")
+    found = floor.compared({"ndcg@10": 0.05, "arts.ndcg@10": 0.03, "office.ndcg@10": 0.02, "tools.ndcg@10": 0.1})
+    assert found == {"arts.over_popularity": pytest.approx(1.5), "office.over_popularity": pytest.approx(0.5)}
+    assert floor.compared({}) == {}
