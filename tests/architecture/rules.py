@@ -54,7 +54,7 @@ OUTSIDE = {
     "verbs": TABLES | {"rich"},
     "cli": frozenset({"rich"}),
     "__main__": frozenset(),
-    "jobs": NUMERIC | TABLES | {"matplotlib", "ot", "geomloss"},
+    "jobs": NUMERIC | TABLES | {"matplotlib", "ot", "geomloss", "psutil"},
     "tune_spaces": frozenset({"ray.tune"}),
 }
 # The one place of a library that its package does not share.
