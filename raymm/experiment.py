@@ -41,6 +41,8 @@ class TrainConfig:
 
     domain: str = setting("", "the one domain to train on, for models of one domain; empty for all of the data set")
 
+    modalities: tuple[str, ...] = setting((), "the modalities that the model may know; empty for all of the data set")
+
     batch_size: int = setting(4096, "rows of the global batch in the largest domain, over all workers", ge=1)
     seed: int = setting(0, "seed of start values, order, negatives and matched users", ge=0)
     cutoffs: tuple[int, ...] = setting((5, 10, 20), "cutoffs K of the ranking metrics", ge=1)
@@ -123,8 +125,9 @@ class Experiment:
         return {name: value for name, value in self.plain().items() if name != "scale"}
 
     def scope(self, prepared: PreparedSet) -> PreparedSet:
-        """Return a prepared set as this run sees it: all of it, or the one domain that it is about."""
-        return prepared.only(self.train.domain) if self.train.domain else prepared
+        """Return a prepared set as this run sees it: all of it, or the domain and the modalities that it is about."""
+        scoped = prepared.only(self.train.domain) if self.train.domain else prepared
+        return scoped.knowing(self.train.modalities) if self.train.modalities else scoped
 
 
 @dataclass(frozen=True)

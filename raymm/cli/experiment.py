@@ -36,7 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.formatter_class = _EXPERIMENT, argparse.RawDescriptionHelpFormatter
     parser.add_argument("family", type=Path, metavar="FAMILY", help="TOML file of the variants")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared folder")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of runs and results")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of results, and of runs")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        metavar="DIR",
+        help="folder of runs, for families with variants in common (default: runs below --output)",
+    )
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="recipe of --data, for variants that change it")
     parser.add_argument("--seeds", type=int, nargs="+", default=[], metavar="SEED", help="other seeds than the file's")
     parser.add_argument("--only", nargs="+", default=[], metavar="LABEL", help="variants to train now (default: all)")
@@ -75,6 +81,7 @@ def run(chosen: Namespace, display: Display, tracking: Any, address: str) -> Non
         recipe=chosen.recipe,
         only=tuple(chosen.only),
         address=address,
+        runs=chosen.runs,
     )
     board = FamilyDisplay(display)
     display.step(f"{family.title}: {len(request.arms)} variants")

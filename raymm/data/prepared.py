@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -92,6 +93,27 @@ class PreparedSet:
             DataError: There is no such domain.
         """
         return replace(self, domains=(self.facts(domain),))
+
+    def knowing(self, modalities: Sequence[str]) -> PreparedSet:
+        """Return the set as one who knows some of its modalities; the fingerprint stays, as the folder does.
+
+        Raises:
+            DataError: No domain has one of them.
+        """
+        there = sorted({name for facts in self.domains for name in facts.modalities})
+        missing = [name for name in modalities if name not in there]
+        if missing:
+            raise DataError(
+                f"modality {missing[0]!r}",
+                f"one of {', '.join(there) or 'none'}",
+                str(self.folder),
+                "choose among these",
+            )
+        kept = [
+            replace(facts, modalities=tuple(name for name in facts.modalities if name in modalities))
+            for facts in self.domains
+        ]
+        return replace(self, domains=tuple(kept))
 
     def train_data(self, known_pairs: KnownPairs = "drawn") -> TrainData:
         """Open all that training may see; matrices and features stay on disk and are mapped into memory, read-only.

@@ -82,7 +82,7 @@ def make_structures(experiment: Experiment, prepared: PreparedSet) -> tuple[Made
 @ray.remote(num_cpus=1, scheduling_strategy="DEFAULT")  # in a sweep, outside of what the trial's own process holds
 def _make(experiment: dict[str, Any], prepared: str, domain: str, folder: str) -> Made:
     run = build_experiment(experiment)
-    opened = open_prepared(Path(prepared))
+    opened = run.scope(open_prepared(Path(prepared)))
     spec, clock = find_trained(run.model), time.perf_counter()
     structure = spec.structure(run.settings, opened.train_data("none").domain(domain), run.train.seed, RayCrew())
     facts = dict(structure.facts)

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 State = Literal["waiting", "running", "finished", "failed"]
 WHOLE = "all"
+ERRORS = ("mse", "mae")
+"""Metrics of models of ratings: a user's mean error, of which less is better."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Cell:
         if self.interval is None:
             return ""
         low, high = self.interval
+        if self.metric in ERRORS:
+            low, high = -high, -low
         return "better" if low > 0 else "worse" if high < 0 else "open"
 
 

@@ -39,10 +39,11 @@ class FamilyRequest:
         family: The family.
         arms: Its variants as experiments, from `family.arms_of`.
         prepared: The prepared folder.
-        folder: Where runs and results go.
+        folder: Where results go.
         recipe: Recipe of the prepared set, for variants that change it.
         only: Labels of the variants to train now; empty for all.
         address: Ray's address, see `launch.session.connect`.
+        runs: Where runs go, shared by families that have variants in common; None for a folder below `folder`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class FamilyRequest:
     recipe: Path | None = None
     only: tuple[str, ...] = ()
     address: str | None = None
+    runs: Path | None = None
 
 
 class Audience(Protocol):
@@ -116,7 +118,7 @@ def run_experiment(request: FamilyRequest, tracking: Tracking | None, audience: 
     if unknown:
         labels = ", ".join(repr(arm.label) for arm in request.arms)
         raise ConfigError(f"{', '.join(map(repr, sorted(unknown)))}", f"variants among {labels}", "--only")
-    with owned(request.folder, "an experiment"):
+    with owned(request.folder, "an experiment"), owned(_runs(request), "an experiment"):
         _claim(request)
         sets = _prepared_sets(request, prepared, audience)
         board = _Board(audience)
@@ -156,13 +158,18 @@ def _claim(request: FamilyRequest) -> None:
 
 def _name(arm: Arm, seed: int, data: _Set) -> str:
     mark = data.prepared.fingerprint if data.prepared is not None else ""
-    whole = artefacts.fingerprint(arm.experiments[seed].mathematics(), mark, arm.variant.known_pairs)
-    slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in arm.label)[:40].strip("-")
-    return "-".join(part for part in (slug, f"seed{seed}", whole[:8]) if part)
+    plain = arm.experiments[seed].mathematics()
+    train = {name: value for name, value in plain["train"].items() if name != "seed"}
+    whole = artefacts.fingerprint({**plain, "train": train}, mark, arm.variant.known_pairs)
+    return f"{arm.experiment.model}-{whole[:8]}-seed{seed}"
+
+
+def _runs(request: FamilyRequest) -> Path:
+    return (request.runs or request.folder / RUNS).absolute()
 
 
 def _folder(request: FamilyRequest, line: FamilyRun) -> Path:
-    return request.folder.absolute() / RUNS / line.name
+    return _runs(request) / line.name
 
 
 def _connect(request: FamilyRequest, board: _Board, sets: Mapping[str, _Set]) -> None:
@@ -300,8 +307,7 @@ def _settings(arm: Arm) -> dict[str, Any]:
 def _leftover(request: FamilyRequest, lines: Sequence[FamilyRun]) -> list[str]:
     """Say of runs in the folder that belong to none of these variants, as after a change of the file or the data."""
     own = {line.name for line in lines}
-    folder = request.folder / RUNS
-    others = [path for path in folder.iterdir() if is_run(path) and path.name not in own] if folder.is_dir() else []
-    if not others:
+    others = [path for path in _runs(request).iterdir() if is_run(path) and path.name not in own]
+    if not others or request.runs is not None:
         return []
     return [f"{len(others)} runs of an earlier version of this family or of other data are in {RUNS}/ and not in here."]

@@ -14,7 +14,8 @@ from raymm.errors import ConfigError
 from raymm.evaluation.values import METRICS
 from raymm.experiment import Experiment, build_experiment
 from raymm.models.registry import find_model
-from raymm.models.spec import FitSpec, ModelSpec
+from raymm.models.spec import FitSpec, ModelSpec, RatingSpec
+from raymm.report.family_record import ERRORS
 from raymm.verbs.trial import nested
 
 SliceFamily = Literal["item popularity", "user history"]
@@ -65,7 +66,9 @@ class Family:
     variants: tuple[Variant, ...] = setting(help="what is trained and compared")
     base: dict[str, Any] = setting(dict, "experiment that the variants start from, as `raymm train --config` takes it")
     seeds: tuple[int, ...] = setting((0, 1, 2), "seeds of each variant; a closed form takes the first alone", ge=0)
-    metrics: tuple[str, ...] = setting(("recall@20", "ndcg@20"), "metrics of the test set to show")
+    metrics: tuple[str, ...] = setting(
+        ("recall@20", "ndcg@20"), "metrics of the test set to show; of models of ratings mse and mae, mean over users"
+    )
     slices: tuple[SliceFamily, ...] = setting((), "what the results are cut by as well")
     domain: str = setting("", "the one domain to judge by, and to train models of one domain on; empty for all")
     axis: Axis = setting(Axis, "x axis, where the variants lie along a number")
@@ -145,7 +148,8 @@ def arms_of(family: Family, path: Path, assignments: Sequence[str] = (), workers
 def _start(family: Family, variant: Variant, folder: Path, workers: int | None) -> dict[str, Any]:
     values = _values(family, variant, folder)
     model = find_model(values.get("model", "sieoug"))
-    if family.domain and not (isinstance(model, ModelSpec) and model.n_domains > 1):
+    alone = isinstance(model, FitSpec) or (isinstance(model, ModelSpec) and model.n_domains == 1)
+    if family.domain and alone:
         values = nested(values, {"train.domain": family.domain})
     return values if workers is None else nested(values, {"scale.workers": workers})
 
@@ -190,8 +194,12 @@ def _values(family: Family, variant: Variant, folder: Path) -> dict[str, Any]:
 
 
 def _check_metrics(metrics: Sequence[str], experiment: Experiment) -> None:
+    rates = isinstance(find_model(experiment.model), RatingSpec)
+    if rates != (metrics[0] in ERRORS):
+        kind = f"{' and '.join(ERRORS)} of models of ratings, cutoffs such as recall@20 of others"
+        raise ConfigError(f"metrics: found {', '.join(metrics)}, expected {kind}")
     cutoffs = experiment.train.cutoffs
-    missing = [name for name in metrics if int(name.partition("@")[2]) not in cutoffs]
+    missing = [name for name in metrics if name not in ERRORS and int(name.partition("@")[2]) not in cutoffs]
     if missing:
         raise ConfigError(
             f"metrics: found {', '.join(missing)}, expected cutoffs among train.cutoffs, {', '.join(map(str, cutoffs))}"
@@ -228,6 +236,10 @@ def _disagreements(family: Family) -> list[str]:
     ]
     if not family.seeds or len(set(family.seeds)) < len(family.seeds):
         problems.append(f"seeds: found {list(family.seeds)}, expected at least one, all of them different")
+    if family.slices and set(family.metrics) <= set(ERRORS):
+        problems.append(
+            f"slices: found {list(family.slices)}, expected none: reports of ratings have slices of their own"
+        )
     placed = [variant.x is not None for variant in family.variants]
     if any(placed) and not family.axis.name:
         problems.append("axis.name: found nothing, but variants have an x; expected the name of the axis")
@@ -239,6 +251,8 @@ def _disagreements(family: Family) -> list[str]:
 
 
 def _metric_problems(metrics: Sequence[str]) -> list[str]:
+    if metrics and set(metrics) <= set(ERRORS):
+        return []
     parts = [name.partition("@") for name in metrics]
     wrong = ["@".join((name, k)) for name, _, k in parts if name not in METRICS or not k.isdecimal()]
     found = [f"metrics: found {name!r}, expected a metric and a cutoff such as recall@20" for name in wrong]

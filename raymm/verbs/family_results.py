@@ -10,13 +10,14 @@ import numpy as np
 from raymm.data.prepared import PreparedSet
 from raymm.errors import DataError
 from raymm.evaluation.compare import compare_seeds
+from raymm.evaluation.rating import read_predictions
 from raymm.evaluation.slices import WHOLE, slice_parts
 from raymm.evaluation.values import RankingValues, restrict
-from raymm.report.family_record import Cell
+from raymm.report.family_record import ERRORS, Cell
 from raymm.report.page import RECORD
 from raymm.report.record import read_record
 from raymm.verbs.compare import stored_values
-from raymm.verbs.evaluate import report_folder
+from raymm.verbs.evaluate import predicts_ratings, report_folder
 from raymm.verbs.run import RunFolder
 
 CATALOGUE = "catalogue"
@@ -82,6 +83,8 @@ def _domains(arm: ArmRuns) -> tuple[str, ...]:
 
 
 def _parts(arm: ArmRuns, name: str, wanted: set[str]) -> Parts:
+    if predicts_ratings(next(iter(arm.runs.values()))):
+        return {WHOLE: {seed: _user_errors(run, name) for seed, run in arm.runs.items()}}
     domain = arm.prepared.train_data("none").domain(name)
     found: dict[tuple[str, str], dict[int, RankingValues]] = {}
     for seed, run in arm.runs.items():
@@ -90,6 +93,17 @@ def _parts(arm: ArmRuns, name: str, wanted: set[str]) -> Parts:
             if part[0] in wanted and pairs.any():
                 found.setdefault(part, {})[seed] = values if part == WHOLE else restrict(values, pairs)
     return found
+
+
+def _user_errors(run: RunFolder, name: str) -> RankingValues:
+    """Read predicted ratings as values of users: each user's mean squared and mean absolute error."""
+    predicted, items = read_predictions(report_folder(run.folder) / f"{name}.{run.experiment.model}.npz")
+    users, errors = predicted.per_user()
+    counts = np.unique(predicted.users, return_counts=True)[1]
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    order = np.lexsort((items, predicted.users))
+    none = np.zeros(len(items), dtype=np.int64)
+    return RankingValues(name, (), users, starts, items[order], none, {key: errors[key] for key in ERRORS})
 
 
 def _compared(arm: ArmRuns, parts: Mapping[str, Parts], name: str, metric: str, notes: list[str]) -> Iterator[Cell]:
@@ -119,6 +133,8 @@ def _compared(arm: ArmRuns, parts: Mapping[str, Parts], name: str, metric: str, 
 
 def _catalogue(arm: ArmRuns, name: str) -> Iterator[Cell]:
     """Pass on what reports say of the lists: coverage, Gini coefficient, mean popularity."""
+    if predicts_ratings(next(iter(arm.runs.values()))):
+        return
     seeds: dict[str, dict[str, float]] = {}
     users = 0
     for seed, run in arm.runs.items():

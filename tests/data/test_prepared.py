@@ -118,6 +118,15 @@ def test_unknown_domain_names_those_that_are_there(prepared_sample: Path) -> Non
         open_prepared(prepared_sample).user_ids("music")
 
 
+def test_one_who_knows_some_modalities_sees_these_alone(prepared_sample: Path) -> None:
+    prepared = open_prepared(prepared_sample)
+    known = prepared.knowing(["text"])
+    assert [set(domain.features) for domain in known.train_data().domains] == [{"text"}, {"text"}]
+    assert known.fingerprint == prepared.fingerprint
+    with pytest.raises(DataError, match="one of text, title"):
+        prepared.knowing(["text", "sound"])
+
+
 def test_folder_of_another_schema_is_refused(prepared_sample: Path, tmp_path: Path) -> None:
     folder = tmp_path / "old"
     folder.mkdir()

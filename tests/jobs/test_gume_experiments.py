@@ -7,7 +7,7 @@ import pytest
 from raymm.config import read_toml
 from raymm.experiment import build_experiment
 
-FILES = sorted((Path(__file__).parents[2] / "jobs" / "experiments").glob("gume_*.toml"))
+FILES = sorted((Path(__file__).parents[2] / "jobs" / "experiments").glob("gume_parity_*.toml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -18,15 +18,13 @@ def test_each_experiment_builds(path: Path) -> None:
 
 
 def test_the_experiments_differ() -> None:
-    assert len(FILES) >= 7
+    assert len(FILES) >= 3
     plain = [str(build_experiment(read_toml(path), str(path)).plain()) for path in FILES]
     assert len(set(plain)) == len(plain)
 
 
 def test_parity_turns_every_switch() -> None:
-    parity = [path for path in FILES if "parity" in path.stem]
-    assert len(parity) >= 3
-    for path in parity:
+    for path in FILES:
         experiment = build_experiment(read_toml(path), str(path))
         settings, train = experiment.settings, experiment.train
         assert not settings.graph.symmetric_links

@@ -8,14 +8,19 @@ import pytest
 
 from raymm import config
 from raymm.experiment import build_experiment
+from raymm.verbs.family import arms_of, read_family
 
 JOBS = Path(__file__).parents[2] / "jobs"
 SCRIPTS = sorted(JOBS.glob("*.py"))
-EXPERIMENTS = sorted((JOBS / "experiments").glob("*.toml"))
+FILES = sorted((JOBS / "experiments").glob("*.toml"))
+FAMILIES = [path for path in FILES if "variants" in config.read_toml(path)]
+EXPERIMENTS = [path for path in FILES if path not in FAMILIES]
 
 
 def test_there_are_jobs():
     assert "train_sieoug.py" in {path.name for path in SCRIPTS}
+    assert len(EXPERIMENTS) >= 3
+    assert len(FAMILIES) >= 5
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -28,3 +33,10 @@ def test_a_job_explains_itself(script, tmp_path):
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
 def test_an_experiment_file_builds(path):
     build_experiment(config.read_toml(path), str(path))
+
+
+@pytest.mark.parametrize("path", FAMILIES, ids=lambda path: path.name)
+def test_a_family_file_builds_and_compares_every_variant_with_another(path):
+    arms = arms_of(read_family(path), path)
+    assert len(arms) > 1
+    assert sum(not arm.against for arm in arms) == 1

@@ -17,7 +17,8 @@ def test_a_family_is_trained_once_and_a_changed_one_is_not_mixed(prepared_sample
     part = run_experiment(dataclasses.replace(request, only=("popularity",)), None, Ear())
     assert [run.state for run in part.runs] == ["finished", "waiting"]
     ear = Ear()
-    record = run_experiment(request, None, ear)
+    shared = dataclasses.replace(request, runs=request.folder / RUNS)
+    record = run_experiment(shared, None, ear)
     states = [(label, 0, state) for label in ("popularity", "item k-NN") for state in ("running", "finished")]
     assert list(dict.fromkeys(ear.states)) == states
     assert not record.failed()

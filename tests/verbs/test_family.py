@@ -43,6 +43,9 @@ def found(tmp_path: Path, text: str) -> str:
         ('[[variants]]\nlabel = "a"\nagainst = "c"', "variants[0].against: found 'c'"),
         ('[[variants]]\nlabel = "a"\nmodel = "ease"\nconfig = "e.toml"', "expected one of the two"),
         ('[[variants]]\nlabel = "a"\nknown_pairs = "some"', "known_pairs: found 'some'"),
+        ('metrics = ["mse"]\n[[variants]]\nlabel = "a"\nmodel = "ease"', "mse and mae of models of ratings"),
+        ('metrics = ["mse"]\nslices = ["user history"]\n[[variants]]\nlabel = "a"\nmodel = "mimnet"', "expected none"),
+        ('[[variants]]\nlabel = "a"\nmodel = "mimnet"', "mse and mae of models of ratings"),
         ('[[variants]]\nlabel = "a"\nmodel = "easy"', "variant 'a': 'easy', expected one of"),
         ('[[variants]]\nlabel = "a"\nmodel = "gume"\nsettings.graph.neighbors = 3', "settings.graph.neighbors"),
         (

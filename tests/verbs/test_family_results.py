@@ -1,14 +1,18 @@
 """What is said of evaluated runs, against their stored values and by hand."""
 
+import time
+
 import numpy as np
 import pytest
 
+from raymm.artefacts import Manifest
 from raymm.data.prepared import open_prepared
+from raymm.evaluation.rating import RatingValues, write_predictions
 from raymm.experiment import build_experiment
 from raymm.verbs.compare import stored_values
-from raymm.verbs.evaluate import evaluate
+from raymm.verbs.evaluate import evaluate, report_folder
 from raymm.verbs.family_results import ArmRuns, family_cells
-from raymm.verbs.run import open_run_folder
+from raymm.verbs.run import RunFolder, open_run_folder
 from raymm.verbs.train import TrainRequest, train
 
 
@@ -72,3 +76,26 @@ def test_other_held_out_items_are_not_compared(arms, monkeypatch):
 
 def test_another_domain_is_left_out(arms):
     assert family_cells(arms, ("recall@20",), (), "arts") == ([], [])
+
+
+def test_models_of_ratings_are_compared_by_errors_of_users_of_which_less_is_better(tmp_path):
+    generator = np.random.default_rng(0)
+    users, items = np.repeat(np.arange(30), 3), np.tile([4, 2, 7], 30)
+    truth = generator.uniform(1, 5, 90)
+    experiment = build_experiment({"model": "mimnet"})
+    arms = []
+    for name, noise in {"good": 0.1, "bad": 1.0}.items():
+        predicted = truth + generator.normal(0, noise, 90)
+        manifest = Manifest("run", 1, "", {}, {}, {"domains": ["music"]}, {}, "", time.time())
+        run = RunFolder(tmp_path / name, manifest, experiment, ())
+        report_folder(run.folder).mkdir(parents=True)
+        path = report_folder(run.folder) / "music.mimnet.npz"
+        write_predictions(RatingValues(users, truth, predicted, predicted), items, path)
+        arms.append(ArmRuns(name, "" if name == "good" else "good", None, {0: run}))
+        mean = ((predicted - truth) ** 2).reshape(30, 3).mean(axis=1).mean()
+    (good, bad), notes = family_cells(arms, ("mse",), (), "")
+    assert not notes
+    assert bad.mean == pytest.approx(mean)
+    assert bad.difference == pytest.approx(bad.mean - good.mean)
+    assert bad.difference > 0
+    assert bad.verdict == "worse"

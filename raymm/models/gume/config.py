@@ -7,6 +7,8 @@ from typing import Literal
 
 from raymm.config import check, setting
 
+Nearness = Literal["cosine", "centred", "dot", "euclidean", "tanimoto"]
+
 
 @dataclass(frozen=True)
 class GraphConfig:
@@ -16,8 +18,10 @@ class GraphConfig:
     link_neighbours: int = setting(
         10, "items are linked in the user-item graph if among so many in every modality; 0 leaves it as it is", ge=0
     )
-    similarity: Literal["cosine", "centred"] = setting(
-        "cosine", "cosine of the features, or of the features less their mean over the items"
+    similarity: Nearness = setting(
+        "cosine",
+        "what makes two items near: cosine of their features, or of these less their mean over the items; inner "
+        "product; distance; or share of what is common, which is the Jaccard index of zeros and ones",
     )
     symmetric_links: bool = setting(True, "link items both ways if either is near the other; false links one way")
     interaction_layers: int = setting(3, "layers over the user-item graph", ge=0)

@@ -12,7 +12,8 @@ from raymm.errors import DataError
 from raymm.graph.adjacency import symmetrically_normalised
 from raymm.graph.crew import ALONE, Crew
 from raymm.graph.neighbours import cosine_neighbours
-from raymm.models.gume.config import GumeConfig
+from raymm.graph.similarities import similar_neighbours
+from raymm.models.gume.config import GumeConfig, Nearness
 from raymm.models.spec import Structure
 
 LINKS = "links"
@@ -32,7 +33,8 @@ def build_structure(
     """Find each item's nearest in each modality, and link the items that are near in every modality.
 
     Source: GUME (arXiv 2407.12338), graph enhancement, and the published code for what the paper leaves open: k nearest
-    by cosine, the item itself among them; row sums normalise both ends of the directed item graph.
+    by cosine (another similarity where the settings say so), the item itself among them; row sums normalise both ends
+    of the directed item graph.
 
     Args:
         config: Settings.
@@ -91,20 +93,17 @@ def semantic_links(nearest: Sequence[sparse.csr_array], present: Sequence[np.nda
     return sparse.csr_array((ones, (i[kept], j[kept])), shape=votes.shape)
 
 
-def _nearest(features: Mapping[str, Feature], similarity: str, k: int, crew: Crew) -> dict[str, sparse.csr_array]:
-    return {
-        name: cosine_neighbours(
-            _compared(feature, similarity), k, include_self=True, present=feature.present, crew=crew
-        )
-        for name, feature in features.items()
-    }
+def _nearest(features: Mapping[str, Feature], similarity: Nearness, k: int, crew: Crew) -> dict[str, sparse.csr_array]:
+    return {name: _nearest_by(feature, similarity, k, crew) for name, feature in features.items()}
 
 
-def _compared(feature: Feature, similarity: str) -> np.ndarray:
-    if similarity == "cosine":
-        return feature.values
-    mean = feature.values[feature.present].mean(axis=0, dtype=np.float64)
-    return np.asarray(feature.values - mean, dtype=np.float32)
+def _nearest_by(feature: Feature, similarity: Nearness, k: int, crew: Crew) -> sparse.csr_array:
+    values, present = feature.values, feature.present
+    if similarity == "dot" or similarity == "euclidean" or similarity == "tanimoto":
+        return similar_neighbours(values, k, similarity, present, crew)
+    if similarity == "centred":
+        values = np.asarray(values - values[present].mean(axis=0, dtype=np.float64), dtype=np.float32)
+    return cosine_neighbours(values, k, include_self=True, present=present, crew=crew)
 
 
 def _first(nearest: sparse.csr_array, k: int) -> sparse.csr_array:

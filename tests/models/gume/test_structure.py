@@ -7,6 +7,7 @@ import pytest
 
 from raymm.errors import DataError
 from raymm.graph.adjacency import bipartite
+from raymm.graph.similarities import similar_neighbours
 from raymm.models.gume.config import DEFAULT, GraphConfig
 from raymm.models.gume.modalities import Modalities
 from raymm.models.gume.structure import LINKS, build_structure, item_graph
@@ -103,3 +104,13 @@ def test_items_without_features_are_refused() -> None:
     domain = replace(toy_data().domains[0], features={})
     with pytest.raises(DataError, match="modality"):
         build_structure(DEFAULT, domain, 0)
+
+
+@pytest.mark.parametrize("similarity", ["dot", "euclidean", "tanimoto"])
+def test_other_similarities_decide_who_is_near(similarity: str) -> None:
+    domain = toy_data().domains[0]
+    graph = replace(GRAPH, similarity=similarity)
+    structure = build_structure(replace(DEFAULT, graph=graph), domain, 0)
+    for name, feature in domain.features.items():
+        near = similar_neighbours(feature.values, K, similarity)  # type: ignore[arg-type]
+        assert ((structure.matrices[item_graph(name)] != 0) != (near != 0)).nnz == 0
