@@ -166,7 +166,7 @@ def _pot(size: int, given: argparse.Namespace) -> dict[str, Any]:
     values, kinds = generated(size, given.columns)
     features = {name: Feature(rows, np.ones(size, bool)) for name, rows in values.items()}
     sparse_graph = fused_graph(features, FusionConfig()).graph
-    start = started_plan(joined_rows(features), _CLUSTERS, np.random.default_rng(0)) / size
+    start = _scaled(started_plan(joined_rows(features), _CLUSTERS, np.random.default_rng(0)))
     del values, features
     limit = int(given.memory_gib * 2**30)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -177,6 +177,15 @@ def _pot(size: int, given: argparse.Namespace) -> dict[str, Any]:
     )
     seconds = time.perf_counter() - clock
     return {"hypergraph": seconds, "purity": _purity(np.asarray(plan).argmax(axis=1), kinds)}
+
+
+def _scaled(plan: np.ndarray) -> np.ndarray:
+    """Give a positive plan equal rows and equal columns, by scaling them in turn; POT starts from no other."""
+    rows, columns = plan.shape
+    for _ in range(1000):
+        plan = plan / (plan.sum(axis=0, keepdims=True) * columns)
+        plan = plan / (plan.sum(axis=1, keepdims=True) * rows)
+    return plan
 
 
 def _purity(labels: np.ndarray, kinds: np.ndarray) -> float:
@@ -231,9 +240,11 @@ def _draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             if row["method"] == method and "failure" in row:
                 axes[1].axvline(row["items"], linestyle=":", color="grey", label=f"{method}: {row['failure']}")
     for axis, title in zip(axes, ("seconds", "memory of all processes, MiB"), strict=True):
-        axis.set(xscale="log", yscale="log", xlabel="items", title=title)
+        scale = "log" if axis.lines else "linear"
+        axis.set(xscale=scale, yscale=scale, xlabel="items", title=title)
         axis.grid(visible=True, which="major", alpha=0.25)
-        axis.legend(fontsize=7)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=85)
     plt.close(figure)

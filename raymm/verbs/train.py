@@ -79,17 +79,12 @@ def train(
     if is_run(request.folder):
         return _finished(request, prepared.fingerprint), None
     storage = storage_folder(request.folder)
-    journal = _Journal(storage / _EPOCHS)
+    journal = _Journal(storage / _EPOCHS, request.experiment.train.loop.selection)
     run = _tracked(request, tracking, prepared.fingerprint)
     start = time.time()
 
-    selection = request.experiment.train.loop.selection
-
     def follow(record: dict[str, Any]) -> None:
-        earlier = [past for past in journal.records() if past["epoch"] < record["epoch"]]
-        found = symptoms([*earlier, record], selection)
-        record = {**record, "diagnostics": {**record["diagnostics"], **metrics_of(found)}}
-        journal.add(record)
+        record = journal.add(record)
         if run is not None:
             run.log_epoch({name: record[name] for name in _LOGGED}, record["epoch"])
         on_epoch(record)
@@ -150,12 +145,17 @@ def _check_cutoffs(experiment: Experiment, prepared: PreparedSet) -> None:
 class _Journal:
     """The epochs of a run on disk, so that a driver that was killed finds those before."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, selection: str) -> None:
+        self._path, self._selection = path, selection
 
-    def add(self, record: Mapping[str, Any]) -> None:
+    def add(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Note an epoch, and among its diagnostics the signs of trouble that the epochs up to it show."""
+        earlier = [past for past in self.records() if past["epoch"] < record["epoch"]]
+        found = metrics_of(symptoms([*earlier, record], self._selection))
+        noted = {**record, "diagnostics": {**record["diagnostics"], **found}}
         with self._path.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+            stream.write(json.dumps(noted) + "\n")
+        return noted
 
     def records(self) -> list[dict[str, Any]]:
         """Return one record an epoch, the last that was written."""
