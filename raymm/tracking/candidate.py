@@ -13,6 +13,8 @@ from scipy import sparse
 from raymm.artefacts import MANIFEST, RUN_KIND, RUN_SCHEMA, Manifest, fingerprint, hash_file, read_manifest, verify
 from raymm.data.prepared import PreparedSet, open_prepared
 from raymm.errors import ArtefactError
+from raymm.ratings.biases import fit_item_bias
+from raymm.ratings.table import table_of
 from raymm.scorers import load_scorer
 from raymm.tracking.card import (
     CARD_DATA,
@@ -24,12 +26,16 @@ from raymm.tracking.card import (
     card_json,
     card_markdown,
 )
+from raymm.tracking.newcomers import load_newcomers
 from raymm.tracking.served import ServedDomain, write_served
+from raymm.tracking.served_rater import ServedRater
 
 PREPARED = "prepared"
 CONTENT, DIGEST, METRICS = "raymm.content", "raymm.manifest_sha256", "raymm.metrics"
 DATA_FINGERPRINT, COMPARISON = "raymm.prepared_fingerprint", "raymm.comparison"
 
+RANKERS, NEWCOMERS = "rankers", "newcomers"
+"""Folders of a run of ratings: what ranks, and what reads newcomers."""
 _SCORERS = "scorers"
 
 
@@ -133,9 +139,37 @@ def served_domains(run_folder: Path, prepared: PreparedSet) -> list[ServedDomain
         shape = (facts.n_users, facts.n_items)
         known = sparse.csr_array((np.ones(len(users), dtype=np.float32), (users, items)), shape=shape)
         known.data[:] = 1.0
-        scorer = load_scorer(scorers / name)
-        domains.append(ServedDomain(name, scorer, prepared.user_ids(name), prepared.item_ids(name), known))
+        rater = served_rater(run_folder, prepared, name)
+        scorer = load_scorer((scorers if rater is None else _ranking_of(run_folder)) / name)
+        domains.append(ServedDomain(name, scorer, prepared.user_ids(name), prepared.item_ids(name), known, rater))
     return domains
+
+
+def served_rater(run_folder: Path, prepared: PreparedSet, domain: str) -> ServedRater | None:
+    """Join the predicted ratings of a run with what it takes to serve them; None of a run that only ranks."""
+    facts = read_manifest(run_folder, RUN_KIND, RUN_SCHEMA).facts
+    source = facts.get("source", "")
+    if not source:
+        return None
+    data = prepared.train_data("none")
+    tables = [table_of(data.domain(name)) for name in (source, domain)]
+    items = fit_item_bias(tables[1])
+    readers = run_folder / NEWCOMERS / domain
+    return ServedRater(
+        source=source,
+        source_item_ids=prepared.item_ids(source),
+        scorer=load_scorer(run_folder / _SCORERS / domain),
+        scale=tables[1].scale,
+        source_scale=tables[0].scale,
+        usual=(items.mean + items.values).astype(np.float32),
+        newcomers=load_newcomers(readers) if readers.is_dir() else None,
+    )
+
+
+def _ranking_of(run_folder: Path) -> Path:
+    """Return where a run of ratings has what ranks: a scorer of its own, or the ratings themselves."""
+    rankers = run_folder / RANKERS
+    return rankers if rankers.is_dir() else run_folder / _SCORERS
 
 
 def _card(
@@ -150,7 +184,13 @@ def _card(
         code_version=run.code_version,
         commit=commit,
         domains=[
-            CardDomain(domain.name, len(domain.user_ids), len(domain.item_ids), int(domain.known.nnz))
+            CardDomain(
+                domain.name,
+                len(domain.user_ids),
+                len(domain.item_ids),
+                int(domain.known.nnz),
+                domain.rater.source if domain.rater is not None else "",
+            )
             for domain in domains
         ],
         raw_files=dict(prepared.manifest.inputs),

@@ -19,12 +19,13 @@ _CUT = "\n\n(shortened; the whole card is `card.md` among the model's files)\n"
 
 @dataclass(frozen=True)
 class CardDomain:
-    """A domain of a model: its name, and how much of everything it has."""
+    """A domain of a model: its name, how much of everything it has, and whose histories its ratings are read from."""
 
     name: str
     users: int
     items: int
     known_interactions: int
+    rated_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,12 @@ def _summary(card: Card) -> Iterator[str]:
         ("domain", "users", "items", "interactions known to it"),
         [(_cell(d.name), f"{d.users:,}", f"{d.items:,}", f"{d.known_interactions:,}") for d in card.domains],
     )
+    for domain in card.domains:
+        if domain.rated_from:
+            yield (
+                f"Predicts ratings in {_cell(domain.name)}, too, for users known in {_cell(domain.rated_from)}, "
+                "and for others who bring a history from there.\n"
+            )
     yield (
         "Items that a user is known to have (training and validation) are left out. Users whom the model does not know "
         "get what is most popular, marked by `known` = false; their score is the number of people known to have the "

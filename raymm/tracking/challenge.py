@@ -12,6 +12,7 @@ from raymm.data.prepared import PreparedSet
 from raymm.errors import ArtefactError
 from raymm.evaluation.compare import Comparison, compare_values
 from raymm.evaluation.ranking import rank
+from raymm.evaluation.rating import rate
 
 DRAWS, LEVEL, SEED = 4000, 0.95, 0
 
@@ -98,6 +99,41 @@ def challenge(
     sums = [np.bincount(owners, weights=row) * len(different) for row in np.concatenate(values, axis=1)]
     comparison = compare_values(sums[0], sums[1], metric, np.random.default_rng(SEED), DRAWS, LEVEL)
     return Challenge(champion_name, metric, comparison)
+
+
+def challenge_ratings(
+    candidate: Mapping[str, Scorer], champion: Mapping[str, Scorer], prepared: PreparedSet, champion_name: str
+) -> Challenge:
+    """Predict the validation ratings with both models, and compare users' mean squared errors.
+
+    As in `challenge`, what is compared is higher where the model is better: the error is taken negative.
+
+    Args:
+        candidate: Domain to scorer of the new model.
+        champion: The same of the model in use.
+        prepared: The prepared set that both were trained on.
+        champion_name: How the champion is called in messages.
+
+    Raises:
+        ArtefactError: The models predict ratings of different domains.
+        DataError: A scorer does not fit the data.
+    """
+    holdouts = [holdout for holdout in prepared.rating_validation() if holdout.domain in candidate]
+    if len(holdouts) != 1 or set(candidate) != set(champion) or len(candidate) != 1:
+        raise ArtefactError(
+            f"a model of ratings in {_listed(candidate)} and a champion of {_listed(champion)}",
+            "two models of ratings in the same domain",
+            champion_name,
+            "register under another name or alias, or put this one in its place with --force",
+        )
+    held = holdouts[0]
+    scale = float(held.ratings.min()) - 1.0, float(held.ratings.max()) + 1.0  # clipped errors are not looked at
+    errors = [
+        rate(model[held.domain], held.users, held.items, held.ratings, scale).per_user()[1]["mse"]
+        for model in (candidate, champion)
+    ]
+    found = compare_values(-errors[0], -errors[1], "-mse", np.random.default_rng(SEED), DRAWS, LEVEL)
+    return Challenge(champion_name, "-mse", found)
 
 
 def _listed(names: Mapping[str, Scorer] | set[str]) -> str:

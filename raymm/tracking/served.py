@@ -16,6 +16,7 @@ from raymm.artefacts import MANIFEST, Manifest, read_manifest, verify, writing
 from raymm.contracts import Scorer
 from raymm.errors import ArtefactError
 from raymm.scorers import load_scorer, save_scorer
+from raymm.tracking.served_rater import FOLDER, ServedRater, read_rater, write_rater
 
 KIND = "served"
 SCHEMA = 1
@@ -33,6 +34,7 @@ class ServedDomain:
         user_ids: (U,) external ids as strings, at the place of their internal index.
         item_ids: (I,) external ids as strings.
         known: (U, I) CSR, non-zero where the user is known to have the item, which is then not recommended.
+        rater: Predicted ratings; None of a model that only ranks.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ServedDomain:
     user_ids: np.ndarray
     item_ids: np.ndarray
     known: sparse.csr_array
+    rater: ServedRater | None = None
 
     def __post_init__(self) -> None:
         """Check that all parts speak of the same users and items."""
@@ -48,6 +51,8 @@ class ServedDomain:
             "ids": (len(self.user_ids), len(self.item_ids)),
             "known items": tuple(self.known.shape),
         }
+        if self.rater is not None:
+            counts["ratings"] = (self.rater.scorer.n_users, self.rater.scorer.n_items)
         where = f"domain {self.name!r}"
         if len(set(counts.values())) > 1:
             found = ", ".join(f"{part} for {users} users and {items} items" for part, (users, items) in counts.items())
@@ -101,6 +106,8 @@ def write_served(
             order = np.lexsort((columns, rows))
             pairs = {"user": rows[order].astype(np.int64), "item": columns[order].astype(np.int64)}
             pd.DataFrame(pairs).to_parquet(part / _KNOWN, index=False)
+            if domain.rater is not None:
+                write_rater(domain.rater, part / FOLDER)
     return read_manifest(folder, KIND, SCHEMA)
 
 
@@ -149,4 +156,4 @@ def _read_domain(part: Path, name: str) -> ServedDomain:
         raise ArtefactError(
             f"unreadable: {error}", "the tables of a served domain", str(part), "register the model again"
         ) from error
-    return ServedDomain(name, load_scorer(part / _SCORER), users, items, known)
+    return ServedDomain(name, load_scorer(part / _SCORER), users, items, known, read_rater(part / FOLDER))

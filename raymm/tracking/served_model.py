@@ -14,37 +14,59 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Array
 
 import raymm
 from raymm.artefacts import MANIFEST, hash_file
 from raymm.errors import ArtefactError, RaymmError
+from raymm.tracking.rater import HISTORY, RATINGS, Rater
 from raymm.tracking.recommender import Recommender
 from raymm.tracking.served import read_served
+from raymm.tracking.served_rater import FOLDER
 from raymm.tracking.store import quiet
 
 ARTEFACT = "recommender"
 _DEFAULT_K = 10
 _MOST_ROWS = 200_000  # of one answer; `raymm recommend` is for more
+_PARAMS = ParamSchema(
+    [
+        ParamSpec("k", DataType.long, _DEFAULT_K),
+        ParamSpec("exclude", DataType.string, [], shape=(-1,)),
+        ParamSpec("candidates", DataType.string, [], shape=(-1,)),
+    ]
+)
+_RANKED = {
+    "user": DataType.string,
+    "domain": DataType.string,
+    "rank": DataType.long,
+    "item": DataType.string,
+    "score": DataType.float,
+    "known": DataType.boolean,
+}
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "user"), ColSpec(DataType.string, "domain", required=False)]),
-    outputs=Schema(
+    outputs=Schema([ColSpec(kind, name) for name, kind in _RANKED.items()]),
+    params=_PARAMS,
+)
+RATING_SIGNATURE = ModelSignature(
+    inputs=Schema(
         [
             ColSpec(DataType.string, "user"),
-            ColSpec(DataType.string, "domain"),
-            ColSpec(DataType.long, "rank"),
-            ColSpec(DataType.string, "item"),
-            ColSpec(DataType.float, "score"),
-            ColSpec(DataType.boolean, "known"),
+            ColSpec(DataType.string, "domain", required=False),
+            ColSpec(DataType.string, "item", required=False),
+            ColSpec(Array(DataType.string), HISTORY, required=False),
+            ColSpec(Array(DataType.double), RATINGS, required=False),
         ]
     ),
-    params=ParamSchema(
+    outputs=Schema(
         [
-            ParamSpec("k", DataType.long, _DEFAULT_K),
-            ParamSpec("exclude", DataType.string, [], shape=(-1,)),
-            ParamSpec("candidates", DataType.string, [], shape=(-1,)),
+            *(ColSpec(kind, name, name not in ("rank", "score")) for name, kind in _RANKED.items()),
+            ColSpec(DataType.float, "rating", required=False),
         ]
     ),
+    params=_PARAMS,
 )
+"""Of a model of ratings: with an item a row asks for a rating, without one for a ranking."""
 
 _CODE = Path(__file__).with_name("model_code.py")
 _DIGEST = "manifest_sha256"
@@ -52,10 +74,14 @@ _PACKAGES = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", 
 
 
 class ServedModel(PythonModel):
-    """What `mlflow.pyfunc.load_model` returns the inside of; see `Recommender.recommend` for what it answers."""
+    """What `mlflow.pyfunc.load_model` returns the inside of.
+
+    See `Recommender.recommend` for what it answers, and `Rater` for what a model of ratings answers besides.
+    """
 
     def __init__(self) -> None:
         self._recommender: Recommender | None = None
+        self._rater: Rater | None = None
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the model's files, each compared with its hash first.
@@ -72,17 +98,20 @@ class ServedModel(PythonModel):
                 str(folder / MANIFEST),
                 "load the model from its registry, or register it again",
             )
-        self._recommender = Recommender(read_served(folder))
+        domains = read_served(folder)
+        self._recommender = Recommender(domains)
+        self._rater = next((Rater(domain, domain.rater) for domain in domains if domain.rater is not None), None)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Rank items for the users of `model_input`.
+        """Rank items for the users of `model_input`, or predict ratings where it names items.
 
         Args:
             context: Not used; files are read once, in `load_context`.
-            model_input: Column `user`, and optionally `domain`.
-            params: `k`, `exclude` and `candidates`.
+            model_input: Column `user`, and optionally `domain`; of a model of ratings also `item`, and `history` with
+                `ratings`.
+            params: `k`, `exclude` and `candidates` of a ranking.
 
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE with the four parts of raymm's own message, so that a scoring
@@ -93,19 +122,28 @@ class ServedModel(PythonModel):
             raise MlflowException("the model was not loaded; use mlflow.pyfunc.load_model")
         chosen = params or {}
         try:
-            return self._recommender.recommend(
-                model_input,
-                chosen.get("k", _DEFAULT_K),
-                _texts(chosen, "exclude"),
-                _texts(chosen, "candidates"),
-                _MOST_ROWS,
-            )
+            wish = (chosen.get("k", _DEFAULT_K), _texts(chosen, "exclude"), _texts(chosen, "candidates"))
+            return self._answer(self._recommender, model_input, wish)
         except RaymmError as error:
             raise MlflowException.invalid_parameter_value(f"The request cannot be answered.\n{error}") from error
+
+    def _answer(
+        self, recommender: Recommender, requests: pd.DataFrame, wish: tuple[int, Sequence[str], Sequence[str]]
+    ) -> pd.DataFrame:
+        if self._rater is None:
+            return recommender.recommend(requests, *wish, _MOST_ROWS)
+        requests = requests.dropna(axis=1, how="all")  # what a schema adds where nothing was given
+        if "item" in requests.columns:
+            return self._rater.rate(requests)
+        if HISTORY in requests.columns:
+            return self._rater.rank(requests, *wish, _MOST_ROWS)
+        return recommender.recommend(requests, *wish, _MOST_ROWS)
 
 
 def save_served_model(served: Path, target: Path, example_user: str, model: Model) -> str:
     """Write an MLflow model around a served folder, from code: no object is pickled.
+
+    The signature is that of what the folder holds: rankings, or ratings too.
 
     Args:
         served: A folder called `recommender`, written by `raymm.tracking.served.write_served`.
@@ -122,7 +160,7 @@ def save_served_model(served: Path, target: Path, example_user: str, model: Mode
             path=str(target),
             python_model=str(_CODE),
             artifacts={ARTEFACT: str(served)},
-            signature=SIGNATURE,
+            signature=RATING_SIGNATURE if any(served.glob(f"domains/*/{FOLDER}")) else SIGNATURE,
             input_example=(pd.DataFrame({"user": [example_user]}), {"k": 3}),
             pip_requirements=_requirements(),
             model_config={_DIGEST: digest},

@@ -27,7 +27,8 @@ from raymm.report.rating_record import (
     RatingRecord,
 )
 from raymm.scorers import InterestScorer, ItemScorer, load_scorer
-from raymm.verbs.rate import EPOCHS, RANKERS, RatingTask, rating_task
+from raymm.tracking.candidate import RANKERS
+from raymm.verbs.rate import EPOCHS, RatingTask, rating_task
 from raymm.verbs.run import RunFolder
 
 CUTOFFS = (5, 10, 20)

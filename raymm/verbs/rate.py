@@ -20,10 +20,11 @@ from raymm.models.spec import RatingSpec
 from raymm.ratings.stage import Ranks, Staged
 from raymm.ratings.table import ColdStart, cold_start
 from raymm.scorers import save_scorer
+from raymm.tracking.candidate import NEWCOMERS, RANKERS
 from raymm.tracking.newcomers import save_newcomers
 from raymm.verbs.stages import run_stages
 
-RANKERS, NEWCOMERS, EPOCHS, STAGES = "rankers", "newcomers", "epochs", "stages"
+EPOCHS, STAGES = "epochs", "stages"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +34,13 @@ class Made:
     Attributes:
         scorers: Domain to the finished model.
         facts: What was observed on the way.
+        source: Domain whose histories a model of ratings reads; empty of others.
         write: Writes what the model leaves beside its scorers into the run folder.
     """
 
     scorers: Mapping[str, Scorer]
     facts: Mapping[str, float]
+    source: str = ""
     write: Callable[[Path], None] = field(default=lambda _: None)
 
 
@@ -121,7 +124,7 @@ def rate_in_stages(
                 shutil.copytree(storage / name, folder / name, ignore=shutil.ignore_patterns("*.partial"))
         _write_rest(model, task.target, folder)
 
-    return Made({task.target: scorer}, model.facts(), write)
+    return Made({task.target: scorer}, model.facts(), task.source, write)
 
 
 def _finished(

@@ -14,14 +14,14 @@ from raymm.report.record import RunRecord
 from raymm.tracking import registry
 from raymm.tracking.candidate import Candidate
 from raymm.tracking.card import SliceResult
-from raymm.tracking.challenge import Challenge, challenge
+from raymm.tracking.challenge import Challenge, challenge, challenge_ratings
 from raymm.tracking.pulled import pull
 from raymm.tracking.registry import RegisteredModel
 from raymm.tracking.runs import start_or_resume_run
 from raymm.tracking.served import read_served
 from raymm.tracking.store import Tracking
 from raymm.verbs import evaluate
-from raymm.verbs.evaluate import Evaluation, matching_prepared, report_folder, stored_record
+from raymm.verbs.evaluate import Evaluation, matching_prepared, predicts_ratings, report_folder, stored_record
 from raymm.verbs.run import RunFolder, open_run_folder
 
 _ATTEMPTS = 5  # times that somebody else may take the alias while this run is compared
@@ -135,6 +135,9 @@ def _challenged(run: RunFolder, request: RegisterRequest, tracking: Tracking, ch
     prepared = matching_prepared(run, request.prepared)
     with tempfile.TemporaryDirectory(prefix="raymm-champion-") as scratch:
         domains = read_served(pull(tracking, champion, Path(scratch) / "model"))
+    if predicts_ratings(run):
+        rated = {domain.name: domain.rater.scorer for domain in domains if domain.rater is not None}
+        return challenge_ratings(run.scorers(), rated, prepared, f"version {champion.version}")
     scorers = {domain.name: domain.scorer for domain in domains}
     selection = run.experiment.train.loop.selection
     return challenge(run.scorers(), scorers, prepared, selection, f"version {champion.version}")

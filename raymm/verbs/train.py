@@ -98,6 +98,7 @@ def train(
     facts = {
         "known_pairs": request.known_pairs,
         "structure": dict(made.facts),
+        "source": made.source,
         "seconds": time.time() - start,
         "workers": _workers(request.experiment),
     }
@@ -106,9 +107,7 @@ def train(
     )
     shutil.rmtree(storage)
     if run is not None:
-        run.log_artefact(request.folder / MANIFEST)
-        run.log_artefact(prepared.folder / MANIFEST, "prepared")
-        run.finish()
+        _close(run, written, prepared)
     return written, run
 
 
@@ -140,6 +139,12 @@ def _check_cutoffs(experiment: Experiment, prepared: PreparedSet) -> None:
         raise ConfigError(
             f"a cutoff of {largest}", f"at most the number of items; {', '.join(small)}", "train.cutoffs", "lower it"
         )
+
+
+def _close(run: Run, written: RunFolder, prepared: PreparedSet) -> None:
+    run.log_artefact(written.folder / MANIFEST)
+    run.log_artefact(prepared.folder / MANIFEST, "prepared")
+    run.finish()
 
 
 class _Journal:

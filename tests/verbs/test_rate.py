@@ -12,8 +12,9 @@ import torch
 from raymm import artefacts
 from raymm.data.prepared import open_prepared
 from raymm.errors import ConfigError, DataError
+from raymm.tracking.candidate import NEWCOMERS, RANKERS
 from raymm.verbs import stages
-from raymm.verbs.rate import NEWCOMERS, RANKERS, STAGES, rating_task
+from raymm.verbs.rate import STAGES, rating_task
 from raymm.verbs.run import storage_folder
 from raymm.verbs.train import TrainRequest, train
 from tests.verbs.ratings import COMPAT, DEFAULT, experiment, made

@@ -1,0 +1,28 @@
+"""Films are cut by genre, every rating is kept, and the recipe is one that raymm reads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from raymm.data.recipe import read_recipe
+
+JOB = Path(__file__).parents[2] / "jobs" / "genre_split.py"
+
+
+def test_a_film_of_action_is_in_a_and_a_comedy_in_b(tmp_path: Path) -> None:
+    flags = {"1": [1], "2": [5], "3": [1, 5]}  # places of genres: 1 is action, 5 comedy
+    lines = [
+        f"{film}|Füm {film} (1995)|date||url|" + "|".join(str(int(n in on)) for n in range(19))
+        for film, on in flags.items()
+    ]
+    (tmp_path / "u.item").write_bytes("\n".join(lines).encode("latin-1"))
+    (tmp_path / "u.data").write_text("7\t1\t5\t880000000\n7\t2\t3\t880000001\n8\t3\t1\t880000002\n")
+    command = [sys.executable, str(JOB), "--films", str(tmp_path), "--output", str(tmp_path / "made"), "--target", "a"]
+    subprocess.run(command, check=True, capture_output=True)
+    rows = [line.split("\t") for line in (tmp_path / "made" / "ratings.tsv").read_text().splitlines()[1:]]
+    assert [row[:3] for row in rows] == [["a", "7", "1"], ["b", "7", "2"], ["a", "8", "3"]]
+    assert "Füm 2" in (tmp_path / "made" / "items.tsv").read_text(encoding="utf-8")
+    recipe = read_recipe(tmp_path / "made" / "recipe.toml")
+    assert (recipe.split.kind, recipe.split.target, recipe.split.cold_share) == ("cold_start", "a", 0.5)
