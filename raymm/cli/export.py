@@ -22,4 +22,4 @@ def run(chosen: Namespace, display: Display) -> None:
     from raymm.verbs.export import export_users
 
     users = export_users(chosen.run, chosen.domain, chosen.output, chosen.data)
-    display.console.print(f"{users:,} users: {chosen.output}", highlight=False)
+    display.say(f"{users:,} users: {chosen.output}")

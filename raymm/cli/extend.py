@@ -26,9 +26,8 @@ def run(chosen: Namespace, display: Display) -> None:
     display.step(f"Matching {chosen.source} by {chosen.extend}")
     found_users = extend_matching(request)
     display.end()
-    display.console.print(
+    display.say(
         f"{found_users.users:,} new users among {found_users.candidates:,} candidates: {found_users.folder}\n"
         f"on average spread over {found_users.effective:.1f} partners, "
-        f"{100 * found_users.listed:.1f} % of a user's mass in his list; no certificate speaks of new users",
-        highlight=False,
+        f"{100 * found_users.listed:.1f} % of a user's mass in his list; no certificate speaks of new users"
     )

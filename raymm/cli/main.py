@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from raymm import config
 from raymm.cli import compare, describe, experiment, export, extend, pull, recommend, tune
@@ -59,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             problems.console.print_exception()
         else:
             words = str(error).strip().splitlines() or [""]
-            problems.console.print(f"[bold red]internal error[/] {type(error).__name__}: {words[-1]}", highlight=False)
-            problems.console.print("This is a fault of raymm; run again with --debug for the traceback, and report it.")
+            problems.say(Text.assemble(("internal error", "bold red"), f" {type(error).__name__}: {words[-1]}"))
+            problems.say("This is a fault of raymm; run again with --debug for the traceback, and report it.")
         return INTERNAL
     return 0
 
@@ -87,7 +88,7 @@ def _train(chosen: Namespace, display: Display) -> None:
     display.end()
     if run is not None and run.problem is not None:
         display.warn(f"MLflow was not reached: {run.problem.found}; {run.problem.remedy}")
-    display.console.print(f"run: {written.folder}\nnext: {_program()} evaluate {written.folder}", highlight=False)
+    display.say(f"run: {written.folder}\nnext: {_program()} evaluate {written.folder}")
 
 
 def _tune(chosen: Namespace, display: Display) -> None:
@@ -117,7 +118,7 @@ def _register(chosen: Namespace, display: Display) -> None:
     request = RegisterRequest(chosen.run, chosen.data, chosen.name, chosen.alias, chosen.force)
     made = register(request, _needed_tracking(chosen))
     words = f"\n{made.words}" if made.words else ""
-    display.console.print(f"registered: {made.model.uri} (version {made.model.version}){words}", highlight=False)
+    display.say(f"registered: {made.model.uri} (version {made.model.version}){words}")
 
 
 def _warn_of_packages(chosen: Namespace, display: Display) -> None:

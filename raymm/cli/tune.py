@@ -92,10 +92,10 @@ def run(chosen: Namespace, display: Display, tracking: Any, address: str) -> Non
     if result.problem is not None:
         display.warn(f"MLflow was not reached: {result.problem.found}; {result.problem.remedy}")
     display.console.print(sweep_table(result.record))
-    display.console.print(f"page: {request.folder / PAGE}", highlight=False, soft_wrap=True)
+    display.console.print(f"page: {request.folder / PAGE}", highlight=False, markup=False, soft_wrap=True)
     for model, path in result.best.items():
         command = f"raymm train {model} --data {chosen.data} --config {path}"
-        display.console.print(f"best of {model}: {command}", highlight=False, soft_wrap=True)
+        display.console.print(f"best of {model}: {command}", highlight=False, markup=False, soft_wrap=True)
 
 
 class SweepDisplay:

@@ -62,3 +62,15 @@ def test_an_error_shows_its_parts_and_obeys_no_markup():
     text = stream.getvalue()
     for words in ("DataError", "[red]3[/red]", "expected: 4", "where: x.tsv", "remedy: do this"):
         assert words in text
+
+
+def test_names_with_brackets_are_shown_as_they_are():
+    display, stream = _display()
+    display.step("Preparing [/]a[red].toml")
+    display.warn("[/b] was not reached")
+    display.say("run: runs/[bold]x")
+    assert stream.getvalue().splitlines() == [
+        "> Preparing [/]a[red].toml",
+        "note: [/b] was not reached",
+        "run: runs/[bold]x",
+    ]
