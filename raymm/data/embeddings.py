@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raymm.artefacts import fingerprint, hash_file
+from raymm.data.ids import id_lines
 from raymm.errors import DataError
 
 PAIR_COLUMNS = ("source_id", "target_id")
@@ -131,8 +132,9 @@ def _read_npy(path: Path) -> tuple[pa.Array, np.ndarray, str]:
     if not path.is_file():
         raise DataError("no such file", "a .npy file", str(path), "check the path")
     try:
-        vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as stream:
+            vectors = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise DataError(f"not readable: {error}", "a .npy file of numbers", str(path), "write it by np.save") from error
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
         raise DataError(
@@ -142,7 +144,7 @@ def _read_npy(path: Path) -> tuple[pa.Array, np.ndarray, str]:
     if not beside.is_file():
         return pa.array([str(row) for row in range(len(vectors))], pa.string()), vectors, hash_file(path)
     try:
-        lines = beside.read_text(encoding="utf-8").splitlines()
+        lines = id_lines(beside.read_bytes().decode())
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8: {error}", "one id a line", str(beside), "write it as UTF-8") from error
     if len(lines) != len(vectors):

@@ -10,6 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
+def id_lines(text: str) -> list[str]:
+    """Cut a list of ids into its lines, which end with a line feed; nothing else that Unicode calls a line end does.
+
+    Args:
+        text: One id a line; a carriage return before the line feed belongs to the line end.
+    """
+    lines = text.removesuffix("\n").split("\n") if text else []
+    return [line.removesuffix("\r") for line in lines]
+
+
 def rank_hash(ids: Iterable[str], salt: str) -> np.ndarray:
     """Hash strings to numbers that order them at random, but the same on every machine and in every process.
 

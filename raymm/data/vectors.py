@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from raymm.data.ids import id_lines
 from raymm.errors import DataError
 
 _NAMED = 5  # ids that a message names
@@ -107,7 +109,7 @@ def _read_npy(path: Path) -> tuple[pa.Array | None, np.ndarray]:
     if beside is None:
         return None, values
     try:
-        return pa.array(beside.read_text(encoding="utf-8").splitlines(), pa.string()), values
+        return pa.array(id_lines(beside.read_bytes().decode()), pa.string()), values
     except UnicodeDecodeError as error:
         raise _unreadable(beside, error, "one id a line in UTF-8") from error
 
@@ -120,7 +122,7 @@ def _read_npz(path: Path) -> tuple[pa.Array | None, np.ndarray]:
                 raise DataError(f"arrays {found}", "an array `vectors`, and `ids`", str(path), "write it by np.savez")
             values = archive["vectors"]
             names = archive["ids"] if "ids" in archive.files else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise _unreadable(path, error, "an .npz file of numbers, without pickled objects") from error
     if names is None:
         return None, values

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from raymm.data.ids import id_lines
 from raymm.errors import DataError
 
 KINDS = (".parquet", ".csv", ".txt")
@@ -28,7 +30,7 @@ def read_users(path: Path) -> pd.DataFrame:
     table = _read(path, "user", ("domain",))
     if "domain" not in table:
         table["domain"] = ""
-    table["domain"] = table["domain"].fillna("").astype(str)
+    table["domain"] = table["domain"].astype(object).fillna("").astype(str)
     table["user"] = _texts(table["user"], path, "user")
     return table.drop_duplicates(ignore_index=True)
 
@@ -50,18 +52,17 @@ def _read(path: Path, wanted: str, more: tuple[str, ...]) -> pd.DataFrame:
         raise DataError("no such file", f"a list of {wanted}s", str(path), "check the path")
     try:
         if path.suffix == ".txt":
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            lines = id_lines(path.read_bytes().decode("utf-8-sig"))
             table = pd.DataFrame({wanted: np.array([line.strip() for line in lines], dtype=object)})
             table = table[table[wanted] != ""].reset_index(drop=True)
         elif path.suffix == ".csv":
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            table = _read_csv(path)
         else:
             table = pd.read_parquet(path)
-    except (OSError, ValueError, UnicodeError) as error:
-        remedy = "write it as UTF-8; Parquet as Parquet writers do"
-        raise DataError(
-            f"unreadable: {str(error).splitlines()[0]}", f"a list of {wanted}s", str(path), remedy
-        ) from error
+    except (OSError, ValueError, csv.Error) as error:
+        remedy = "write it as UTF-8, CSV with equally many fields in each row, Parquet as Parquet writers do"
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"unreadable: {reason}", f"a list of {wanted}s", str(path), remedy) from error
     names = [str(name) for name in table.columns]
     if wanted not in names or not set(names) <= {wanted, *more} or len(set(names)) < len(names):
         expected = f"{wanted!r}" + "".join(f", and optionally {name!r}" for name in more)
@@ -69,6 +70,18 @@ def _read(path: Path, wanted: str, more: tuple[str, ...]) -> pd.DataFrame:
     if not len(table):
         raise DataError("no rows", f"at least one {wanted}", str(path), "leave the file out to take all of them")
     return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read a table of texts; a row with more or fewer fields than the header is an error, and no row has an index."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        rows = [row for row in csv.reader(stream, strict=True) if row]
+    if not rows:
+        raise ValueError("an empty file")
+    for number, row in enumerate(rows[1:], start=1):
+        if len(row) != len(rows[0]):
+            raise ValueError(f"{len(row)} fields in row {number}, where the header has {len(rows[0])}")
+    return pd.DataFrame(np.array(rows[1:], dtype=object).reshape(-1, len(rows[0])), columns=rows[0])
 
 
 def _texts(column: pd.Series, path: Path, name: str) -> np.ndarray:

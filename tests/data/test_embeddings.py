@@ -104,6 +104,11 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "cube.npy", np.ones((2, 2, 2)))
     np.save(tmp_path / "words.npy", np.array([["a", "b"]]))
     np.save(tmp_path / "none.npy", np.ones((0, 3)))
+    np.savez(tmp_path / "packed", vectors=VECTORS)
+    (tmp_path / "packed.npz").rename(tmp_path / "packed.npy")
+    with (tmp_path / "endless.npy").open("wb") as stream:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)}
+        np.lib.format.write_array_header_1_0(stream, header)
     (tmp_path / "folder").mkdir()
     cases = {
         "more.parquet": "beside the ids",
@@ -111,6 +116,8 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         "empty.parquet": "nobody",
         "text.parquet": "not Parquet",
         "text.npy": "not readable",
+        "packed.npy": "not readable",
+        "endless.npy": "not readable",
         "cube.npy": "an array",
         "words.npy": "an array",
         "none.npy": "nobody",

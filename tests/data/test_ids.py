@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 
-from raymm.data.ids import merged, rank_hash, shard_of, user_hashes
+from raymm.data.ids import id_lines, merged, rank_hash, shard_of, user_hashes
 
 
 def test_hash_does_not_depend_on_the_process() -> None:
@@ -47,3 +47,9 @@ def test_merged_lists_each_string_once_in_order() -> None:
     parts = [pa.array(["b", "ä", "b"]), pa.array([], type=pa.string()), pa.array(["a", "Z", "😀", "a"])]
     assert merged(parts).to_pylist() == sorted({"b", "ä", "a", "Z", "😀"})
     assert merged([]).to_pylist() == []
+
+
+def test_ids_end_with_a_line_feed_and_with_nothing_else() -> None:
+    assert id_lines("a\u2028b\x85\r\n\nc") == ["a\u2028b\x85", "", "c"]
+    assert id_lines("a\n") == id_lines("a") == ["a"]
+    assert id_lines("") == []

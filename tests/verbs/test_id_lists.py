@@ -23,6 +23,9 @@ def test_ids_keep_zeros_and_words_that_mean_nothing(tmp_path: Path) -> None:
 def test_a_user_may_be_asked_for_in_one_domain(tmp_path: Path) -> None:
     pd.DataFrame({"user": ["a", "a", "b"], "domain": ["arts", None, ""]}).to_parquet(tmp_path / "a.parquet")
     assert read_users(tmp_path / "a.parquet").to_numpy().tolist() == [["a", "arts"], ["a", ""], ["b", ""]]
+    table = pd.DataFrame({"user": ["a", "b"], "domain": pd.Categorical([None, "arts"])})
+    table.to_parquet(tmp_path / "b.parquet")
+    assert read_users(tmp_path / "b.parquet").to_numpy().tolist() == [["a", ""], ["b", "arts"]]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,8 @@ def test_a_user_may_be_asked_for_in_one_domain(tmp_path: Path) -> None:
         ("a.csv", b"customer\na\n", "customer"),
         ("a.csv", b"user,age\na,1\n", "age"),
         ("a.csv", b'user\na\n""\n', "row 2"),
+        ("a.csv", b"user\na\nb,arts\n", "2 fields in row 2"),
+        ("a.csv", b"user,domain\na\n", "1 fields in row 1"),
         ("a.csv", b"user\n\xff\xfe\n", "unreadable"),
         ("a.txt", b"\xff\xfe\n", "unreadable"),
         ("a.txt", b"\n\n", "no rows"),
