@@ -17,8 +17,9 @@ from raymm.contracts import Domain, Feature, Holdout, RatingHoldout, TrainData
 from raymm.data import layout
 from raymm.data.graph_files import GraphLayout, open_graph
 from raymm.data.holdout import Pairs, build_holdout, build_rating_holdout, positive_pairs
+from raymm.data.modality import check_file_name
 from raymm.data.overlap import shuffled
-from raymm.errors import ArtefactError, DataError
+from raymm.errors import ArtefactError, ConfigError, DataError
 
 KnownPairs = Literal["drawn", "none", "true", "shuffled"]
 
@@ -260,10 +261,16 @@ def open_prepared(folder: Path) -> PreparedSet:
             DomainFacts(**{**values, "modalities": tuple(values["modalities"])}) for values in manifest.facts["domains"]
         )
         split = SplitFacts(**manifest.facts["split"])
+        for facts in domains:
+            for name in (facts.name, *facts.modalities):
+                check_file_name("domains", name)
     except (KeyError, TypeError) as error:
         raise ArtefactError(
             f"facts without {error}", "counts of each domain, and the split", str(folder), "prepare the data set anew"
         ) from error
+    except ConfigError as error:
+        remedy = "do not use this copy: such a name can lead out of the folder"
+        raise ArtefactError(error.found, "names as preparations give them", str(folder), remedy) from error
     return PreparedSet(folder, manifest, domains, split)
 
 

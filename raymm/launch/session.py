@@ -106,15 +106,25 @@ def _knock(address: str) -> None:
 
 
 def _start(cpus: int) -> None:
-    # With a dashboard, Ray's own services find the state API they ask for, and do not complain about it.
-    ray.init(
-        address="local",
-        num_cpus=max(os.cpu_count() or 1, cpus),
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    try:
+        # With a dashboard, Ray's own services find the state API they ask for, and do not complain about it.
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, cpus),
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:  # Ray raises bare exceptions where one of its services does not come up
+        ray.shutdown()
+        reason = str(error).strip().partition("\n")[0]
+        raise ClusterError(
+            f"no local Ray could be started: {reason}",
+            "processor time, memory, and a short path for Ray's temporary files",
+            "local",
+            "start it again when the machine is less busy, or name a running cluster by --address",
+        ) from error
 
 
 def _quieten() -> None:

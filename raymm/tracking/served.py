@@ -128,7 +128,8 @@ def check_served(folder: Path) -> Manifest:
     """Compare every file of a served model with its hash; a file that the manifest does not name is refused too.
 
     Raises:
-        ArtefactError: The folder is missing, of another schema, or a file was changed, removed or added.
+        ArtefactError: The folder is missing, of another schema, a file was changed, removed or added, or a domain has
+            a name that leads out of the folder.
     """
     manifest = read_manifest(folder, KIND, SCHEMA)
     verify(folder, manifest)
@@ -141,7 +142,17 @@ def check_served(folder: Path) -> Manifest:
             str(folder),
             "remove what does not belong there, or pull the model anew",
         )
+    names = manifest.facts.get("domains")
+    if not isinstance(names, list) or not names or not all(map(_is_folder_name, names)):
+        raise ArtefactError(
+            f"domains {names!r}", "names of folders below `domains`", str(folder), "do not use this copy"
+        )
     return manifest
+
+
+def _is_folder_name(name: object) -> bool:
+    """Whether a name leads one step down: rankings are written to folders of these names, too."""
+    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
 def _read_domain(part: Path, name: str) -> ServedDomain:

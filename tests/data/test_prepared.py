@@ -141,3 +141,13 @@ def test_missing_feature_file_is_an_error(prepared_sample: Path, tmp_path: Path)
     (folder / "domains" / "arts" / "features" / "title.npy").unlink()
     with pytest.raises(ArtefactError, match="title"):
         open_prepared(folder).train_data()
+
+
+def test_name_that_leads_out_of_the_folder_is_refused(prepared_sample: Path, tmp_path: Path) -> None:
+    text = (prepared_sample / "manifest.json").read_text()
+    for key, name in (("name", "../arts"), ("modalities", ["../text"])):
+        values = json.loads(text)
+        values["facts"]["domains"][0][key] = name
+        (tmp_path / "manifest.json").write_text(json.dumps(values))
+        with pytest.raises(ArtefactError, match=r"(?s)'\.\./.*do not use this copy"):
+            open_prepared(tmp_path)

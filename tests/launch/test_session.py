@@ -53,6 +53,27 @@ def test_another_process_joins_by_address_or_by_what_ray_finds(ray_cluster: Sess
         assert (told.stdout, told.stderr) == (f"{expected}\n", "")
 
 
+def test_local_ray_that_does_not_start_is_an_error_of_the_cluster(tmp_path: Path) -> None:
+    code = """
+from raymm.errors import ClusterError
+from raymm.launch.session import connect
+try:
+    connect("local")
+except ClusterError as error:
+    print(error.found)
+"""
+    folder = tmp_path / ("deep" * 30)  # more than a socket's path may have
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "RAY_TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert told.stdout.startswith("no local Ray could be started: ")
+
+
 @pytest.mark.slow  # Ray tries for twenty seconds
 def test_cluster_that_refuses_the_token_is_an_error_and_no_reason_to_start_another(ray_cluster: Session) -> None:
     code = "from raymm.launch.session import connect; connect()"

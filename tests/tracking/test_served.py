@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from raymm.artefacts import MANIFEST
 from raymm.errors import ArtefactError
 from raymm.scorers import DotScorer
 from raymm.tracking.served import read_served, write_served
@@ -62,6 +64,16 @@ def test_parts_that_do_not_fit_are_named() -> None:
     broken = DotScorer(torch.full((30, 2), torch.nan), torch.ones(20, 2))
     with pytest.raises(ArtefactError, match="NaN"):
         dataclasses.replace(domain, scorer=broken)
+
+
+@pytest.mark.parametrize("names", [None, [], "arts", ["../arts"], [".."], ["/tmp"], [7]])
+def test_a_manifest_leads_to_nothing_outside(tmp_path: Path, names: object) -> None:
+    write_served(tmp_path / "served", [make_domain("arts")], {}, {})
+    path = tmp_path / "served" / MANIFEST
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "facts": {} if names is None else {"domains": names}}))
+    with pytest.raises(ArtefactError, match="domains"):
+        read_served(tmp_path / "served")
 
 
 def test_a_model_without_domains_is_refused(tmp_path: Path) -> None:
