@@ -118,6 +118,14 @@ class Sieoug(nn.Module):
         users, items = self._towers[self._names.index(domain)].whole()
         return DotScorer(users.cpu(), items.cpu())
 
+    def attention(self) -> dict[str, torch.Tensor]:
+        """Return, by domain, the weights that attention gives the views of each item (I, 3); empty without attention.
+
+        In order: user-item graph (alpha), item graph (alpha-bar), hypergraph (alpha-breve). Collective.
+        """
+        found = {name: tower.attention_weights() for name, tower in zip(self._names, self._towers, strict=True)}
+        return {name: weights.cpu() for name, weights in found.items() if weights is not None}
+
     def _transfers(self) -> bool:
         transfer = self._config.transfer
         return transfer.weight > 0 and self._epoch > transfer.warmup_epochs

@@ -108,6 +108,15 @@ class Tower(nn.Module):
         return self._collected(self.views().users, self.user_attention)
 
     @torch.no_grad()
+    def attention_weights(self) -> torch.Tensor | None:
+        """Return the weights of the views of all items (I, 3), rows summing to one; None without attention."""
+        if self.item_attention is None:
+            return None
+        views, attention = self.views().items, self.item_attention
+        blocks = torch.arange(len(views[0]), device=views[0].device).split(_ROWS_AT_ONCE)
+        return torch.cat([attention(tuple(view.index_select(0, rows) for view in views)) for rows in blocks])
+
+    @torch.no_grad()
     def attention_means(self, views: Views, rows: torch.Tensor) -> dict[str, float]:
         """Return the mean weight of each view over some items, where attention is used."""
         if self.item_attention is None:

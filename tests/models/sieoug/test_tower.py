@@ -89,6 +89,8 @@ def test_attention_weights_sum_to_one_and_mix_rows():
     means = tower.attention_means(views, rows)
     assert sum(means.values()) == pytest.approx(1, abs=1e-5)
     assert set(means) == {"interactions", "pair", "hyper"}
+    torch.testing.assert_close(tower.attention_weights(), weights.detach())
+    assert _tower(FULL)[0].attention_weights() is None
 
 
 def test_a_missing_modality_adds_nothing_whatever_fills_its_place():
