@@ -75,7 +75,7 @@ class MimnetConfig:
     pretrain: PretrainConfig = setting(PretrainConfig, "tables of whole ratings; with base = none")
     meta: MetaConfig = setting(MetaConfig, "training of the network")
     ranks: bool = setting(True, "learn to rank, too: a ridge regression from source histories to highly rated items")
-    ranking: ColdRankingConfig = setting(ColdRankingConfig, "that regression; with ranks = true")
+    ranking: ColdRankingConfig = setting(ColdRankingConfig(most_users=2_000), "that regression; with ranks = true")
 
     def __post_init__(self) -> None:
         """Check the limits, and that epochs are kept where they can be."""
