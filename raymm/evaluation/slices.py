@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from raymm.evaluation.values import RankingValues, restrict
 
 WHOLE = ("all", "everybody")
 """The slice that holds every held-out pair."""
+COLD_ITEMS, COLD_USERS = "not in training", "0 (cold)"
+"""Items that nobody chose in training, which are ranked by their features alone; users who chose nothing."""
+HISTORY = (0, 1, 2, 5, 10, 20)
+"""Upper ends of the slices by length of history."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Slice:
         n_users: Users who have a held-out item in it.
         n_pairs: Held-out pairs in it.
         means: Metric key to mean over these users; empty where there are none.
+        shown: What lists show of the catalogue here, see `shown_by_slice`; empty where nobody looked.
     """
 
     family: str
@@ -32,6 +37,7 @@ class Slice:
     n_users: int
     n_pairs: int
     means: Mapping[str, float]
+    shown: Mapping[str, float] = field(default_factory=dict)
 
 
 def by_item_popularity(values: RankingValues, domain: Domain, groups: int = 5) -> tuple[Slice, ...]:
@@ -63,25 +69,11 @@ def popularity_parts(values: RankingValues, domain: Domain, groups: int = 5) -> 
         DataError: The values belong to another domain.
     """
     _check_domain(values, domain)
-    if not 2 <= groups <= domain.n_items:
-        raise ConfigError(f"{groups} groups", f"2 to {domain.n_items}, the number of items", "popularity groups")
-    degrees = item_degrees(domain)
-    group_of = np.empty(domain.n_items, dtype=np.int64)
-    for group, items in enumerate(np.array_split(np.argsort(-degrees, kind="stable"), groups)):
-        group_of[items] = group
-    group, degree = group_of[values.items], degrees[values.items]
-    parts = {"head": group == 0, "tail": group > 0}
-    ends = {0: ", most popular", groups - 1: ", least popular"}
-    parts |= {f"group {part + 1} of {groups}{ends.get(part, '')}": group == part for part in range(groups)}
-    if (degrees == 0).any():
-        parts["not in training"] = degree == 0
-    return parts
+    return {name: items[values.items] for name, items in _item_groups(domain, groups).items()}
 
 
-def by_history_length(
-    values: RankingValues, domain: Domain, bounds: Sequence[int] = (0, 1, 2, 5, 10, 20)
-) -> tuple[Slice, ...]:
-    """Slice by the number of training interactions that the user has in this domain.
+def by_history_length(values: RankingValues, domain: Domain, bounds: Sequence[int] = HISTORY) -> tuple[Slice, ...]:
+    """Slice by the number of training interactions that the user has in this domain; users without any are cold.
 
     Args:
         values: A full ranking of the domain.
@@ -99,9 +91,7 @@ def by_history_length(
     return tuple(_slice("user history", name, restrict(values, pairs)) for name, pairs in parts.items())
 
 
-def history_parts(
-    values: RankingValues, domain: Domain, bounds: Sequence[int] = (0, 1, 2, 5, 10, 20)
-) -> dict[str, np.ndarray]:
+def history_parts(values: RankingValues, domain: Domain, bounds: Sequence[int] = HISTORY) -> dict[str, np.ndarray]:
     """Say which held-out pairs fall into which slice of `by_history_length`: name to (P,) bool, none of them empty.
 
     Raises:
@@ -109,13 +99,8 @@ def history_parts(
         DataError: The values belong to another domain.
     """
     _check_domain(values, domain)
-    if not bounds or bounds[0] < 0 or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
-        raise ConfigError(f"bounds {list(bounds)}", "ascending whole numbers from 0", "history bounds")
-    lengths = np.diff(domain.interactions.indptr)[values.users]
-    lows = [0, *(bound + 1 for bound in bounds)]
-    names = [str(high) if low == high else f"{low} to {high}" for low, high in zip(lows, bounds, strict=False)]
-    part_of = np.repeat(np.searchsorted(np.array(bounds), lengths), np.diff(values.starts))
-    parts = {name: part_of == part for part, name in enumerate([*names, f"{lows[-1]} or more"])}
+    counts = np.diff(values.starts)
+    parts = {name: np.repeat(users, counts) for name, users in _user_groups(values, domain, bounds).items()}
     return {name: pairs for name, pairs in parts.items() if pairs.any()}
 
 
@@ -132,6 +117,37 @@ def slice_parts(values: RankingValues, domain: Domain) -> dict[tuple[str, str], 
         groups = popularity_parts(values, domain, min(5, domain.n_items))
         parts |= {("item popularity", name): pairs for name, pairs in groups.items()}
     return parts | {("user history", name): pairs for name, pairs in history_parts(values, domain).items()}
+
+
+def shown_by_slice(values: RankingValues, domain: Domain, lists: np.ndarray) -> dict[tuple[str, str], dict[str, float]]:
+    """Measure what lists show of the catalogue, slice by slice of `slice_parts`.
+
+    Of a slice of users, `catalogue` of their lists. Of a slice of items, `catalogue` of these items alone (coverage is
+    the share of them that anybody is recommended, Gini among them), and `share@k`, the share of all recommendations
+    that falls on them; where none does, nothing but a coverage and a share of 0.
+
+    Args:
+        values: A full ranking of the domain.
+        domain: Its training data.
+        lists: (H, k) best items of the users of `values`, row by row, -1 for places that stayed empty.
+
+    Raises:
+        DataError: The values belong to another domain, or there is not one list a user.
+    """
+    _check_domain(values, domain)
+    if len(lists) != len(values.users):
+        raise DataError(f"{len(lists)} lists", f"{len(values.users)}, one a user", "slices")
+    k, degrees = lists.shape[1], item_degrees(domain)
+    counts = recommendation_counts(lists, domain.n_items)
+    found = {}
+    if domain.n_items > 1:
+        for name, items in _item_groups(domain, min(5, domain.n_items)).items():
+            found["item popularity", name] = _shown_of(counts[items], degrees[items], k, int(counts.sum()))
+    for name, users in _user_groups(values, domain, HISTORY).items():
+        if (lists[users] >= 0).any():
+            own = recommendation_counts(lists[users], domain.n_items)
+            found["user history", name] = catalogue(own, degrees, k)
+    return found
 
 
 def item_degrees(domain: Domain) -> np.ndarray:
@@ -182,6 +198,38 @@ def catalogue(counts: np.ndarray, degrees: np.ndarray, k: int) -> dict[str, floa
         f"gini@{k}": gini,
         f"popularity@{k}": float(counts @ degrees) / total,
     }
+
+
+def _item_groups(domain: Domain, groups: int) -> dict[str, np.ndarray]:
+    """Name each group of items: (I,) bool."""
+    if not 2 <= groups <= domain.n_items:
+        raise ConfigError(f"{groups} groups", f"2 to {domain.n_items}, the number of items", "popularity groups")
+    degrees = item_degrees(domain)
+    group = np.empty(domain.n_items, dtype=np.int64)
+    for number, items in enumerate(np.array_split(np.argsort(-degrees, kind="stable"), groups)):
+        group[items] = number
+    ends = {0: ", most popular", groups - 1: ", least popular"}
+    parts = {"head": group == 0, "tail": group > 0}
+    parts |= {f"group {part + 1} of {groups}{ends.get(part, '')}": group == part for part in range(groups)}
+    return parts | ({COLD_ITEMS: degrees == 0} if (degrees == 0).any() else {})
+
+
+def _user_groups(values: RankingValues, domain: Domain, bounds: Sequence[int]) -> dict[str, np.ndarray]:
+    """Name each group of evaluated users: (H,) bool."""
+    if not bounds or bounds[0] < 0 or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+        raise ConfigError(f"bounds {list(bounds)}", "ascending whole numbers from 0", "history bounds")
+    lengths = np.diff(domain.interactions.indptr)[values.users]
+    lows = [0, *(bound + 1 for bound in bounds)]
+    names = [str(high) if low == high else f"{low} to {high}" for low, high in zip(lows, bounds, strict=False)]
+    names = [COLD_USERS if name == "0" else name for name in names]
+    part = np.searchsorted(np.array(bounds), lengths)
+    return {name: part == number for number, name in enumerate([*names, f"{lows[-1]} or more"])}
+
+
+def _shown_of(counts: np.ndarray, degrees: np.ndarray, k: int, total: int) -> dict[str, float]:
+    own = int(counts.sum())
+    measures = catalogue(counts, degrees, k) if own else {f"coverage@{k}": 0.0}
+    return {**measures, f"share@{k}": own / total if total else 0.0}
 
 
 def _slice(family: str, name: str, values: RankingValues) -> Slice:

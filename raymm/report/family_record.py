@@ -160,7 +160,8 @@ class FamilyRecord:
 
     def parts(self, domain: str, family: str) -> tuple[str, ...]:
         """Return the parts of one kind, in order."""
-        found = (cell.part for cell in self.cells if (cell.domain, cell.family) == (domain, family))
+        own = [cell for cell in self.cells if (cell.domain, cell.family) == (domain, family)]
+        found = (cell.part for cell in own if cell.metric in self.metrics)
         return tuple(dict.fromkeys(found))
 
     def find(self, domain: str, part: tuple[str, str], metric: str, label: str) -> Cell | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from raymm.contracts import Domain
 from raymm.errors import DataError
 from raymm.evaluation.compare import compare
 from raymm.evaluation.slices import (
+    Slice,
     by_history_length,
     by_item_popularity,
     catalogue,
     item_degrees,
     recommendation_counts,
+    shown_by_slice,
 )
 from raymm.evaluation.values import RankingValues
 from raymm.report.record import HEADLINE, DomainFacts, DomainResult, Example, Recommended
@@ -52,10 +55,7 @@ def judge_domain(
         facts=_facts(domain, model),
         means={name: values.means() for name, values in rankings.items()},
         comparisons=tuple(compare(model, baseline, key, generator) for key in shown),
-        slices={
-            name: (*_popularity_slices(values, domain), *by_history_length(values, domain))
-            for name, values in rankings.items()
-        },
+        slices={name: _slices(values, domain, lists.get(name)) for name, values in rankings.items()},
         catalogue={
             name: catalogue(recommendation_counts(items, domain.n_items), degrees, items.shape[1])
             for name, items in lists.items()
@@ -168,5 +168,10 @@ def _facts(domain: Domain, values: RankingValues) -> DomainFacts:
     )
 
 
-def _popularity_slices(values: RankingValues, domain: Domain) -> tuple[Any, ...]:
-    return by_item_popularity(values, domain, groups=min(5, domain.n_items)) if domain.n_items > 1 else ()
+def _slices(values: RankingValues, domain: Domain, lists: np.ndarray | None) -> tuple[Slice, ...]:
+    """Cut a model's result by popularity and by history; with its lists, say what each slice shows of the catalogue."""
+    groups = min(5, domain.n_items)
+    found = by_item_popularity(values, domain, groups) if groups > 1 else ()
+    found = (*found, *by_history_length(values, domain))
+    shown = {} if lists is None else shown_by_slice(values, domain, lists)
+    return tuple(replace(one, shown=shown.get((one.family, one.name), {})) for one in found)

@@ -74,7 +74,7 @@ def family_cells(
             for arm in here:
                 cells += _compared(arm, parts, name, metric, notes)
         for arm in here:
-            cells += _catalogue(arm, name)
+            cells += _catalogue(arm, name, slices)
     return cells, list(dict.fromkeys(notes))
 
 
@@ -131,17 +131,21 @@ def _compared(arm: ArmRuns, parts: Mapping[str, Parts], name: str, metric: str, 
         )
 
 
-def _catalogue(arm: ArmRuns, name: str) -> Iterator[Cell]:
+def _catalogue(arm: ArmRuns, name: str, slices: Sequence[str]) -> Iterator[Cell]:
     """Pass on what reports say of the lists: coverage, Gini coefficient, mean popularity."""
     if predicts_ratings(next(iter(arm.runs.values()))):
         return
-    seeds: dict[str, dict[str, float]] = {}
-    users = 0
+    seeds: dict[tuple[str, str, str], dict[str, float]] = {}
+    users = {}
     for seed, run in arm.runs.items():
         record = read_record(report_folder(run.folder) / RECORD)
         result = next(result for result in record.domains if result.facts.name == name)
-        users = result.facts.n_evaluated
-        for metric, value in result.catalogue[record.model].items():
-            seeds.setdefault(metric, {})[str(seed)] = value
-    for metric, values in seeds.items():
-        yield Cell(name, CATALOGUE, WHOLE[1], metric, arm.label, users, values)
+        shown = {(CATALOGUE, WHOLE[1]): (result.facts.n_evaluated, result.catalogue[record.model])}
+        shown |= {(one.family, one.name): (one.n_users, one.shown) for one in result.slices[record.model]}
+        for part, (count, measures) in shown.items():
+            users[part] = count
+            for metric, value in measures.items():
+                seeds.setdefault((*part, metric), {})[str(seed)] = value
+    for (family, which, metric), values in seeds.items():
+        if family == CATALOGUE or family in slices:
+            yield Cell(name, family, which, metric, arm.label, users[family, which], values)

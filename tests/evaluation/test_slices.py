@@ -15,6 +15,7 @@ from raymm.evaluation.slices import (
     catalogue,
     item_degrees,
     recommendation_counts,
+    shown_by_slice,
     slice_parts,
 )
 from raymm.evaluation.values import measure
@@ -90,7 +91,12 @@ def test_history_slices_by_hand() -> None:
     domain = Domain("toy", sparse.csr_array(matrix))
     values = measure("toy", np.arange(5), np.arange(6), np.full(5, 29), np.array([1, 9, 2, 4, 30]), (3, 10))
     parts = by_history_length(values, domain, bounds=(0, 1, 2, 5, 20))
-    assert [(part.name, part.n_users) for part in parts] == [("0", 1), ("1", 1), ("3 to 5", 2), ("21 or more", 1)]
+    assert [(part.name, part.n_users) for part in parts] == [
+        ("0 (cold)", 1),
+        ("1", 1),
+        ("3 to 5", 2),
+        ("21 or more", 1),
+    ]
     assert [part.means["hr@3"] for part in parts] == [1.0, 0.0, 0.5, 0.0]
     assert sum(part.n_pairs for part in parts) == 5
 
@@ -143,3 +149,26 @@ def test_all_slices_together_hold_what_each_kind_holds() -> None:
     }.items():
         counts = {name: int(pairs.sum()) for (kind, name), pairs in parts.items() if kind == family}
         assert counts == {part.name: part.n_pairs for part in slices}
+
+
+def test_what_slices_show_by_hand() -> None:
+    # Five items of degrees 4, 3, 2, 1, 0; users 0 to 3 have chosen 4, 3, 2, 1 of them, user 4 nothing.
+    domain = Domain(
+        "toy", sparse.csr_array((np.arange(5)[:, None] < np.array([4, 3, 2, 1, 0])[None]).astype(np.float32))
+    )
+    users, starts = np.arange(5), np.arange(6)
+    values = measure("toy", users, starts, np.array([4, 4, 4, 4, 0]), np.ones(5, np.int64), (2,))
+    lists = np.array([[4, -1], [3, 4], [2, 3], [1, 2], [0, 1]])
+    shown = shown_by_slice(values, domain, lists)
+    assert shown["item popularity", "head"] == pytest.approx(
+        {"coverage@2": 1.0, "gini@2": 0.0, "popularity@2": 4.0, "share@2": 1 / 9}
+    )
+    assert shown["item popularity", "not in training"]["share@2"] == pytest.approx(2 / 9)
+    tail = shown["item popularity", "tail"]
+    assert (tail["share@2"], tail["popularity@2"]) == pytest.approx((8 / 9, 12 / 8))
+    assert shown["user history", "0 (cold)"]["coverage@2"] == pytest.approx(2 / 5)
+    assert shown["user history", "0 (cold)"]["popularity@2"] == pytest.approx(3.5)
+    empty = shown_by_slice(values, domain, np.full((5, 2), 1))
+    assert empty["item popularity", "head"] == {"coverage@2": 0.0, "share@2": 0.0}
+    with pytest.raises(DataError, match="one a user"):
+        shown_by_slice(values, domain, lists[:2])

@@ -49,12 +49,13 @@ def test_means_spreads_and_differences_are_those_of_the_stored_values(arms):
     low, high = whole.interval
     assert low < whole.difference < high
     # One held-out item a user: the slices of the head and the tail add up to the whole.
-    parts = {cell.part: cell for cell in cells if (cell.label, cell.family) == ("neighbours", "item popularity")}
+    wanted = ("neighbours", "item popularity", "recall@20")
+    parts = {cell.part: cell for cell in cells if (cell.label, cell.family, cell.metric) == wanted}
     together = sum(parts[name].mean * parts[name].n_users for name in ("head", "tail"))
     assert together == pytest.approx(whole.mean * whole.n_users)
     assert {cell.label for cell in cells} == {"popularity", "neighbours"}
-    shown = {cell.metric for cell in cells if cell.family == "catalogue"}
-    assert {"coverage@20", "gini@20", "popularity@20"} <= shown
+    for family in ("catalogue", "item popularity"):
+        assert {"coverage@20", "gini@20", "popularity@20"} <= {cell.metric for cell in cells if cell.family == family}
 
 
 def test_other_held_out_items_are_not_compared(arms, monkeypatch):
