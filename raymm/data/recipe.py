@@ -99,7 +99,11 @@ def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     Raises:
         ConfigError: The file is missing, is not TOML, or has settings that are unknown, wrong or at odds.
     """
-    return build(Recipe, merged(read_toml(path), changes or {}), str(path))
+    try:
+        return build(Recipe, merged(read_toml(path), changes or {}), str(path))
+    except ConfigError as error:
+        remedy = error.remedy if error.expected else "mend these settings of the recipe"
+        raise ConfigError(error.found, error.expected, error.where, remedy) from error
 
 
 def needed_columns(recipe: Recipe) -> dict[str, str]:

@@ -16,6 +16,7 @@ from raymm.errors import ConfigError, DataError
 
 # Scheme of a URL to the extra of raymm that brings its store; empty: nothing to install.
 STORES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hdfs": "hdfs", "file": "", "memory": ""}
+_SHOWN = 200  # characters of a path in a message
 _VERSION_MARKS = ("ETag", "etag", "md5Hash", "generation")  # what stores change whenever the content changes
 
 
@@ -70,7 +71,13 @@ def source_path(recipe_path: Path, source: str) -> Path:
         DataError: There is no such file, it is a folder, or a relative path leads out of the recipe's folder.
     """
     root = recipe_path.resolve().parent
-    found = (root / source).resolve()
+    try:
+        found = (root / source).resolve()
+        is_file, is_folder = found.is_file(), found.is_dir()
+    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a zero byte, a circle of links, no right
+        shown = source if len(source) <= _SHOWN else source[:_SHOWN] + "..."
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{shown!r}: {reason}", "a file to read", str(recipe_path), "mend the path") from error
     if not Path(source).is_absolute() and not found.is_relative_to(root):
         raise DataError(
             f"{source!r} leads to {found}",
@@ -78,7 +85,7 @@ def source_path(recipe_path: Path, source: str) -> Path:
             str(recipe_path),
             "copy the file beside the recipe, or write its absolute path",
         )
-    _check_is_file(found.is_file(), found.is_dir(), str(found), recipe_path)
+    _check_is_file(is_file, is_folder, str(found), recipe_path)
     return found
 
 

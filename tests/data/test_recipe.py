@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from raymm.config import build, plain
@@ -56,6 +58,14 @@ def test_settings_say_which_columns_they_need() -> None:
     assert needed_columns(recipe(split={"by": "order"})) == {"order": "split.by is 'order'"}
     needs = needed_columns(recipe(split={"by": "line"}, cleaning={"min_rating": 4.0}))
     assert needs == {"rating": "cleaning.min_rating is set"}
+
+
+def test_message_sends_nobody_to_the_settings_of_a_model(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text("nme = 'x'\n")
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(tmp_path / "r.toml")
+    assert "did you mean 'name'" in caught.value.found
+    assert caught.value.remedy == "mend these settings of the recipe"
 
 
 def test_changes_lie_over_the_file_and_go_through_the_same_gate() -> None:

@@ -91,3 +91,12 @@ def test_relative_path_stays_in_the_folder_of_the_recipe(tmp_path: Path) -> None
     for outside in ("../secret.tsv", "link.tsv", "deep/../../secret.tsv"):
         with pytest.raises(DataError, match="a file within"):
             source_path(here, outside)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 5000, "circle"])
+def test_path_that_can_be_none_is_an_error_that_says_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(DataError) as caught:
+        locate(tmp_path / "r.toml", name)
+    assert "r.toml" in caught.value.where + caught.value.remedy
+    assert len(str(caught.value)) < 1000

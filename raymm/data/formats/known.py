@@ -258,8 +258,10 @@ ITEM_FORMATS = (
 
 
 def generic_formats(kind: Kind) -> tuple[Format, ...]:
-    """Return the formats that say how a file is cut and leave its columns to the recipe."""
-    columns = {"user": "user", "item": "item"} if kind == "interactions" else {"item": "item"}
+    """Return the formats that say how a file is cut; columns have the names of their roles or those in the recipe."""
+    columns = {"user": "user", "item": "item", "rating": "rating", "time": "time"}
+    if kind == "items":
+        columns = {"item": "item", "title": "title"}
     return (
         Format("tsv", kind, "delimited", columns, file_names=("*.tsv", "*.tab")),
         Format("csv", kind, "delimited", columns, ",", '"', file_names=("*.csv",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,13 @@ import numpy as np
 from raymm.data.formats.fields import objects
 
 _BROKEN = (ValueError, SyntaxError, MemoryError, RecursionError)  # what a line can make its parser raise
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """Why a line could not be read: no value that a line holds can be mistaken for it."""
+
+    reason: str
 
 
 def cut_objects(
@@ -34,7 +42,7 @@ def cut_objects(
     for place, text in enumerate(texts):
         value = {} if place in reasons else _read(text, loose)
         if not isinstance(value, dict):
-            reasons[place] = value if isinstance(value, str) else "no object"
+            reasons[place] = value.reason if isinstance(value, _Unread) else "no object"
             value = {}
         found.append(value)
     return [_column(found, name) for name in names], reasons
@@ -42,17 +50,17 @@ def cut_objects(
 
 def plain_text(value: Any) -> str | int | float:
     """Return what a field holds: text and numbers as they are, what is nested as its texts joined by spaces."""
-    if isinstance(value, str):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
         return value
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")  # some writers of Parquet do not say that bytes are text
     if isinstance(value, Mapping):
         value = list(value.values())
-    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, bytes):
+    if isinstance(value, Sequence | np.ndarray):
         return " ".join(text for text in (str(plain_text(entry)).strip() for entry in value) if text)
     return str(value)
 
@@ -76,11 +84,11 @@ def _read(text: str, loose: bool) -> Any:
         return json.loads(text)
     except _BROKEN as error:
         if not loose:
-            return f"no JSON: {str(error)[:100] or type(error).__name__}"
+            return _Unread(f"no JSON: {str(error)[:100] or type(error).__name__}")
     try:
         return ast.literal_eval(text)
     except _BROKEN as error:
-        return f"neither JSON nor a Python literal: {str(error)[:100] or type(error).__name__}"
+        return _Unread(f"neither JSON nor a Python literal: {str(error)[:100] or type(error).__name__}")
 
 
 def _column(found: Sequence[dict[str, Any]], name: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raymm.data.formats.known import SNIFF, Container, Format, Kind, TimeUnit, formats_of
-from raymm.data.formats.sniff import Head, cut_header, recognise
+from raymm.data.formats.sniff import Head, cut_header, read_objects, recognise
 from raymm.data.raw import LONGEST_LINE
 from raymm.data.source import InteractionSource, ItemSource
 from raymm.errors import DataError
@@ -76,6 +76,7 @@ def settle(
     """
     known = formats_of(kind)
     form = known[source.format] if source.format != SNIFF else recognise(source, kind, head)
+    _check_container(form, head)
     given = {name: value for name, value in dataclasses.asdict(source.layout).items() if value is not None}
     form = dataclasses.replace(form, **given)
     names = cut_header(head, form)
@@ -100,6 +101,16 @@ def settle(
     )
     _check_columns(reading, form, names, head)
     return reading
+
+
+def _check_container(form: Format, head: Head) -> None:
+    """Check that a format that the recipe names stores rows as the file does."""
+    how = {"parquet": "Parquet", "objects": "one object a line", "delimited": "lines of text"}[form.container]
+    found = "Parquet" if head.is_parquet else f"text that begins {head.lines[0][:60]!r}" if head.lines else "no lines"
+    fits = {"parquet": head.is_parquet, "objects": bool(read_objects(head)), "delimited": not head.is_parquet}
+    if not fits[form.container]:
+        remedy = "mend `format` of this source in the recipe, or leave it out to have it found"
+        raise DataError(found, f"{how}, as format {form.name!r} has it", head.path, remedy)
 
 
 def _check_columns(reading: Reading, form: Format, names: tuple[str, ...], head: Head) -> None:

@@ -24,6 +24,7 @@ HEAD_BYTES = 2**18
 HEAD_LINES = 50
 TYPES = ("token", "float", "token_seq", "float_seq")  # of RecBole's headers
 _PARQUET = b"PAR1"
+_ARRAY = re.compile(r"\s*\[\s*(\{|$)")
 _DELIMITERS = ("\t", ",", ";", "|", "::")
 _LIKENESS = 0.9  # share of the first lines that must look like a format without a header
 
@@ -68,6 +69,8 @@ def look(path: str) -> Head:
     if not end:
         raise DataError(f"no line ends within {HEAD_BYTES:,} bytes", "lines of text", path, "check the file")
     lines = _text(whole).split("\n")
+    if len(lines) <= 2 and "\r" in lines[0].rstrip("\r"):
+        raise DataError("lines that end with a carriage return alone", "line feeds", path, "convert the line ends")
     return Head(path, tuple([line.removesuffix("\r") for line in lines if line.strip("\r")][:HEAD_LINES]))
 
 
@@ -89,8 +92,10 @@ def recognise(source: InteractionSource | ItemSource, kind: Kind, head: Head) ->
             return fitting[0]
         if fitting:
             raise _doubt(head, kind, f"a file that could be {' or '.join(repr(one.name) for one in fitting)}")
+    if head.lines and _ARRAY.match(head.lines[0]) and source.layout.delimiter is None:
+        raise _doubt(head, kind, "a JSON array in one piece, where one object a line is expected (JSON lines)")
     if head.lines and head.lines[0].startswith("{"):
-        return generic["literals" if _objects(head) and not any(map(_is_json, head.lines)) else "jsonl"]
+        return generic["literals" if read_objects(head) and not any(map(_is_json, head.lines)) else "jsonl"]
     named = [one for one in generic.values() if one.container == "delimited" and _is_named(one, head)]
     if named:
         return named[0]
@@ -104,11 +109,24 @@ def cut_header(head: Head, form: Format) -> tuple[str, ...]:
     if form.container == "parquet":
         return head.names
     if form.container == "objects":
-        return tuple(dict.fromkeys(key for found in _objects(head) for key in found))
+        return tuple(dict.fromkeys(key for found in read_objects(head) for key in found))
     if form.names or not head.lines:
         return form.names
     fields = _fields(head.lines[0], form)
     return tuple(field.rsplit(":", 1)[0] for field in fields) if form.typed else tuple(fields)
+
+
+def read_objects(head: Head) -> list[dict[str, Any]]:
+    """Read the objects among a file's first lines: JSON, or Python literals of which nothing is run."""
+    found = []
+    for line in head.lines:
+        try:
+            value = json.loads(line) if _is_json(line) else ast.literal_eval(line)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            found.append({str(key): entry for key, entry in value.items()})
+    return found
 
 
 def _fitting(kind: Kind, head: Head) -> list[Format]:
@@ -182,18 +200,6 @@ def _is_named(form: Format, head: Head) -> bool:
 def _fields(line: str, form: Format) -> list[str]:
     fields = cut_fields(line, form.delimiter, form.quote)
     return fields if isinstance(fields, list) else [line]
-
-
-def _objects(head: Head) -> list[dict[str, Any]]:
-    found = []
-    for line in head.lines:
-        try:
-            value = json.loads(line) if _is_json(line) else ast.literal_eval(line)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            found.append({str(key): entry for key, entry in value.items()})
-    return found
 
 
 def _is_json(line: str) -> bool:

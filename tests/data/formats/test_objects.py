@@ -35,6 +35,7 @@ def test_dotted_names_lead_into_objects_and_lists(name: str, value: Any) -> None
         (2.5, 2.5),
         (None, ""),
         (True, "true"),
+        (b"caf\xc3\xa9", "café"),
         ([], ""),
         (["a", "", None, ["b", 3]], "a b 3"),
         ({"k": "v", "l": ["w"]}, "v w"),
@@ -42,6 +43,10 @@ def test_dotted_names_lead_into_objects_and_lists(name: str, value: Any) -> None
 )
 def test_values_become_text_or_numbers(value: Any, text: str | int | float) -> None:
     assert plain_text(value) == text
+
+
+def test_line_of_text_is_no_reason_of_its_own() -> None:
+    assert cut_objects(['"all is well"'], ["user"], False, {})[1] == {0: "no object"}
 
 
 def test_lines_become_columns_and_bad_ones_reasons() -> None:

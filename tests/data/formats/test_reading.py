@@ -46,8 +46,22 @@ def test_optional_columns_are_taken_where_they_are_and_wanted_ones_must_be() -> 
     assert (reading.format, reading.columns["time"], reading.columns["label"]) == ("mmrec", "", "x_label")
     with pytest.raises(DataError, match=r"(?s)baby\.inter.*no column 'stars'; columns: 'userID'.*Formats: amazon"):
         settled(head, columns={"rating": "stars"})
-    with pytest.raises(DataError, match="no column 'reviewerID'; columns: "):
-        settled(head, format="amazon_2014")
+    with pytest.raises(DataError, match="no column 'reviewerID'; columns: 'user'"):
+        settled(Head("x.json", ('{"user": "u"}',)), format="amazon_2014")
+
+
+def test_format_must_store_rows_as_the_file_does() -> None:
+    text, packed = Head("x.csv", ("user,item", "u,i")), Head("x", (), ("user", "item"))
+    for head, name, found in ((text, "jsonl", "begins 'user,item'"), (text, "parquet", "begins"), (packed, "csv", "")):
+        with pytest.raises(DataError, match=rf"(?s){found}.*as format '{name}' has it"):
+            settled(head, format=name)
+
+
+def test_ratings_and_times_are_not_lost_where_their_columns_say_what_they_are() -> None:
+    head = Head("x.csv", ("user,item,rating,time", "u,i,3,1"))
+    assert settled(head).wanted == ("user", "item", "rating", "time")
+    assert settled(head, columns={"time": ""}).wanted == ("user", "item", "rating")
+    assert settled(Head("x.csv", ("user,item", "u,i"))).wanted == ("user", "item")
 
 
 def test_column_that_is_there_twice_is_an_error() -> None:

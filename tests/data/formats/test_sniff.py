@@ -79,3 +79,12 @@ def test_ending_and_content_tell_generic_formats(tmp_path: Path) -> None:
     head = look(str(path))
     assert recognise(AUTO, "interactions", head).name == "parquet"
     assert cut_header(head, recognise(AUTO, "interactions", head)) == ("u", "i")
+
+
+def test_what_other_programs_call_lines_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"user,item\ru,i\r")
+    with pytest.raises(DataError, match="carriage return alone"):
+        look(str(tmp_path / "x.csv"))
+    for lines in (('[{"user": "u"}]',), ("[", ' {"user": "u"}', "]")):
+        with pytest.raises(DataError, match="a JSON array in one piece"):
+            recognise(AUTO, "interactions", Head("x.json", lines))
