@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raymm.report.drawing import data_uri
-from raymm.report.family_figures import Drawing, draw_family
+from raymm.report.family_figures import Drawing, draw_family, short_names
 from raymm.report.family_record import WHOLE, Cell, FamilyRecord, FamilyRun, to_csv
 from raymm.report.record import named
 
@@ -74,7 +74,7 @@ def family_table(record: FamilyRecord) -> RenderableType:
         shown += [_whole_table(record, domain, metric) for metric in record.metrics]
         for family in dict.fromkeys(cell.family for cell in record.cells if cell.domain == domain):
             if family in ("item popularity", "user history"):
-                shown += [_slice_table(record, domain, family, metric) for metric in record.metrics]
+                shown.append(_slice_table(record, domain, family))
     note = f"mean over seeds (standard deviation); difference to {_plain(record.reference)} or whom it names, with its"
     shown.append(Text(f"{note} 95 % interval\nin slices: + better, - worse than that beyond chance", style="dim"))
     shown += [Text(f"  ! {_plain(note)}", style="yellow") for note in record.notes]
@@ -119,19 +119,26 @@ def _whole_table(record: FamilyRecord, domain: str, metric: str) -> Table:
     return table
 
 
-def _slice_table(record: FamilyRecord, domain: str, family: str, metric: str) -> Table:
-    parts = record.parts(domain, family)
+def _slice_table(record: FamilyRecord, domain: str, family: str) -> Table:
+    """One row a variant with a result, one column a slice, by the first metric; the page has the others."""
+    parts, metric = record.parts(domain, family), record.metrics[0]
     title = f"{_plain(domain)}, {named(metric)} by {family}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(title), title_justify="left")
-    table.add_column("slice")
-    table.add_column("users", justify="right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=Text(title), title_justify="left")
+    table.add_column("variant")
+    for name in short_names(parts):
+        table.add_column(name.replace("\n", " "), justify="right")
+    users: dict[str, int] = {}
+    rows = []
     for variant in record.variants:
-        table.add_column(Text(_plain(variant.label)), justify="right")
-    for part in parts:
-        cells = [record.find(domain, (family, part), metric, variant.label) for variant in record.variants]
-        users = max((cell.n_users for cell in cells if cell), default=0)
-        marked = [f"{_value(cell.mean)}{_MARKS[cell.verdict]}" if cell else "-" for cell in cells]
-        table.add_row(*map(Text, (part, f"{users:,}", *marked)))
+        cells = {part: record.find(domain, (family, part), metric, variant.label) for part in parts}
+        found = {part: cell for part, cell in cells.items() if cell is not None}
+        users |= {part: cell.n_users for part, cell in found.items()}
+        marked = [f"{_value(cell.mean)}{_MARKS[cell.verdict]}" if cell else "- " for cell in cells.values()]
+        if found:
+            rows.append((_plain(variant.label), *marked))
+    table.add_row("users", *(f"{users.get(part, 0):,} " for part in parts), style="dim")
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
 
 

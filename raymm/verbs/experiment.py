@@ -127,12 +127,16 @@ def run_experiment(request: FamilyRequest, tracking: Tracking | None, audience: 
         _connect(request, board, sets)
         for arm, seed in _in_order(request.arms):
             line = board.lines[arm.label, seed]
-            if not request.only or arm.label in request.only or is_run(_folder(request, line)):
+            if _wanted(request, arm) or is_run(_folder(request, line)):
                 _run(request, arm, sets[arm.label], board, line, tracking)
         audience.step("Comparing the variants")
         record = _record(request, prepared, sets, board)
         family_report(record, request.folder)
     return record
+
+
+def _wanted(request: FamilyRequest, arm: Arm) -> bool:
+    return not request.only or arm.label in request.only
 
 
 def _in_order(arms: Sequence[Arm]) -> list[tuple[Arm, int]]:
@@ -179,6 +183,7 @@ def _connect(request: FamilyRequest, board: _Board, sets: Mapping[str, _Set]) ->
         for arm in request.arms
         for seed in arm.experiments
         if sets[arm.label].prepared is not None
+        and _wanted(request, arm)
         and arm.experiment.model in TRAINED
         and not is_run(_folder(request, board.lines[arm.label, seed]))
     ]

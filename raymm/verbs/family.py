@@ -20,7 +20,7 @@ from raymm.verbs.trial import nested
 
 SliceFamily = Literal["item popularity", "user history"]
 
-# What of `base.train` a model in closed form takes; the rest speaks of steps.
+# What of `base.train` a model in closed form takes, beside its selection metric; the rest speaks of steps.
 _WITHOUT_STEPS = ("domain", "seed", "cutoffs", "test_hides")
 
 
@@ -186,7 +186,9 @@ def _values(family: Family, variant: Variant, folder: Path) -> dict[str, Any]:
         spec = find_model(variant.model)
         train = dict(base.get("train", {}))
         if isinstance(spec, FitSpec):
+            selection = {name: value for name, value in train.get("loop", {}).items() if name == "selection"}
             train = {name: value for name, value in train.items() if name in _WITHOUT_STEPS}
+            train |= {"loop": selection} if selection else {}
         base = {name: value for name, value in (("train", train), ("scale", base.get("scale"))) if value}
     named = {"model": variant.model, "preset": variant.preset}
     tables = {"settings": variant.settings, "train": variant.train}

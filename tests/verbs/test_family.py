@@ -68,6 +68,7 @@ def test_all_that_is_wrong_with_variants_is_said_at_once(tmp_path):
 def test_variants_lie_over_the_base(tmp_path):
     text = HEAD + (
         'seeds = [3, 5]\n[base]\nmodel = "gume"\npreset = "paper"\nsettings.width = 32\n'
+        '[base.train.loop]\nepochs = 9\nselection = "recall@20"\n'
         '[base.train]\nbatch_size = 512\ndomain = "films"\n[[variants]]\nlabel = "a"\n'
         '[[variants]]\nlabel = "b"\nsettings.graph.link_neighbours = 0\nprepare.overlap.shared_ratio = 0.2\n'
         '[[variants]]\nlabel = "c"\nmodel = "ease"\n'
@@ -80,6 +81,7 @@ def test_variants_lie_over_the_base(tmp_path):
     assert arms[1].variant.prepare == {"overlap": {"shared_ratio": 0.2}}
     # A model of its own has settings of its own; a closed form takes neither batches nor a second seed.
     assert (c.preset, c.train.domain, list(arms[2].experiments)) == ("default", "films", [3])
+    assert (a.train.loop.epochs, c.train.loop.selection) == (9, "recall@20")
     assert (d.preset, d.settings.width, d.train.batch_size) == ("default", 64, 512)
     assert {seed: one.train.seed for seed, one in arms[3].experiments.items()} == {3: 3, 5: 5}
     assert [arm.against for arm in arms] == ["", "a", "a", "c"]
