@@ -19,13 +19,14 @@ from tests.ratings.toys import planted
 from tests.toy_data import checkerboards, positives_of
 
 CPU = torch.device("cpu")
-POPULATION = "default, whole populations"
-CASES = [(name, preset) for name, spec in TRAINED.items() for preset in spec.presets] + [("sieoug", POPULATION)]
+POPULATION, LEARNED = "default, whole populations", "paper, learned clusters"
+CASES = [(name, preset) for name, spec in TRAINED.items() for preset in spec.presets]
+CASES += [("sieoug", POPULATION), ("sieoug", LEARNED)]
 
 
 def _settings(spec, preset):
     """The preset, made small: few columns, few clusters, matching from the second epoch."""
-    plain = config.plain(spec.presets["default" if preset == POPULATION else preset])
+    plain = config.plain(spec.presets[preset.partition(",")[0]])
     plain["width"] = 16
     if "hypergraph" in plain:
         plain["hypergraph"]["clusters"] = 2
@@ -33,6 +34,8 @@ def _settings(spec, preset):
         plain["transfer"].update(users=16, warmup_epochs=1)
     if preset == POPULATION:
         plain["transfer"].update(scope="population", refresh_epochs=1)
+    if preset == LEARNED:
+        plain["hypergraph"]["method"] = "gumbel"
     return config.build(spec.config, plain)
 
 

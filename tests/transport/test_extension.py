@@ -30,3 +30,21 @@ def test_a_sample_says_how_much_mass_each_block_holds() -> None:
         for group in range(4):
             assert float(mass[row, group]) == pytest.approx(float(plan[rows, groups == group].sum()), rel=1e-6)
     torch.testing.assert_close(f, solved.f, atol=1e-9, rtol=0)
+
+
+def test_the_soft_minimum_lies_within_epsilon_log_mass_of_the_minimum_and_tends_to_it() -> None:
+    x, y = domains(40, 30, 10)
+    cost, b = bilinear.cosine(x, y), masses(30, 1)
+    g = 0.1 * torch.randn(30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    hard = (cost.dense().double() - g).amin(dim=1)
+    gaps = []
+    for epsilon in (0.5, 0.05, 0.005):
+        above = extend(cost, g, b, epsilon, math.inf) - hard  # with masses of total 1, it is above the minimum
+        assert (above >= -1e-6).all()
+        assert (above <= epsilon * -math.log(float(b.min())) + 1e-6).all()
+        # Without masses, as the paper's eq. 21 may have it, it is below.
+        free = -epsilon * torch.logsumexp((g - cost.dense().double()) / epsilon, dim=1)
+        assert (free <= hard).all()
+        gaps.append(float(above.max()))
+    assert gaps[0] > gaps[1] > gaps[2]
+    assert gaps[2] < 0.03

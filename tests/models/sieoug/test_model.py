@@ -243,14 +243,15 @@ def _ndcg(data, holdouts, config, seed):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_known_pairs_carry_taste_over_and_wrong_pairs_do_harm():
-    """Users have 20 interactions in one domain and 2 in the other; three in ten are known in both."""
+@pytest.mark.parametrize("known", [0.1, 0.3])
+def test_known_pairs_carry_taste_over_and_wrong_pairs_do_harm(known):
+    """Users have 20 interactions in one domain and 2 in the other; a tenth, or three in ten, are known in both."""
     transfer = TransferConfig(weight=0.1, reduction="mean", warmup_epochs=3, users=128)
     with_transfer = SieougConfig(width=32, regularisation=1e-2, transfer=transfer)
     without = dataclasses.replace(with_transfer, transfer=dataclasses.replace(transfer, weight=0.0))
     rows = []
     for seed in range(3):
-        true, wrong, holdouts = planted_domains(0.3, seed)
+        true, wrong, holdouts = planted_domains(known, seed)
         popular = rank(fit(PopularityConfig(), true)["domain1"], holdouts[1], (10,)).means()["ndcg@10"]
         rows.append(
             [

@@ -146,3 +146,11 @@ def test_learned_clusters_start_at_the_partition_and_have_noise_in_training_only
     tower.views(3).items[2].square().sum().backward()
     assert tower.clusters.weight.grad.abs().max() > 0
     assert _tower(FULL)[0].learned_clusters() is None
+
+
+@pytest.mark.parametrize("method", ["transport", "kmeans", "gumbel"])
+def test_a_single_cluster_gives_every_item_the_mean_of_all(method):
+    config = dataclasses.replace(FULL, item_input="id", hypergraph=HypergraphConfig(clusters=1, method=method))
+    tower, _ = _tower(config)
+    mean = tower.items().detach().mean(0)
+    torch.testing.assert_close(tower.views(1).items[2].detach(), mean.expand(10, -1), atol=1e-6, rtol=1e-5)
