@@ -23,6 +23,7 @@ from raymm.experiment import Experiment, build_experiment
 from raymm.models.registry import TRAINED
 
 FAILED, INTERNAL, INTERRUPTED = 1, 70, 130
+_LONGEST_PATH = 200  # characters of a path in a message
 _PACKAGES = "working_dir_files"  # folder of Ray that holds the working directories of jobs
 
 
@@ -54,6 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "a matching with the same --output"
         )
         return INTERRUPTED
+    except OSError as error:
+        display.end()
+        if chosen.debug:
+            problems.console.print_exception()
+        problems.error(_of_this_machine(error))
+        return FAILED
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback unless asked for
         display.end()
         if chosen.debug:
@@ -64,6 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             problems.say("This is a fault of raymm; run again with --debug for the traceback, and report it.")
         return INTERNAL
     return 0
+
+
+def _of_this_machine(error: OSError) -> RaymmError:
+    """Say what the machine refused: a path, a right, space, a connection."""
+    path = str(error.filename or "")
+    return RaymmError(
+        f"{type(error).__name__}: {error.strerror or error}",
+        "files and connections that this machine allows",
+        path if len(path) <= _LONGEST_PATH else path[:_LONGEST_PATH] + "...",
+        "check the path, the rights and the free space; --debug shows where it came from",
+    )
 
 
 def _prepare(chosen: Namespace, display: Display) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import raymm
 from raymm.artefacts import MANIFEST, verify
 from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
-from raymm.errors import ConfigError
+from raymm.errors import ArtefactError, ConfigError
 from raymm.experiment import Experiment
 from raymm.launch.session import connect
 from raymm.launch.train import run_training
@@ -78,6 +78,7 @@ def train(
     _check_cutoffs(request.experiment, prepared)
     if is_run(request.folder):
         return _finished(request, prepared.fingerprint), None
+    _check_place(request.folder)
     storage = storage_folder(request.folder)
     journal = _Journal(storage / _EPOCHS, request.experiment.train.loop.selection)
     run = _tracked(request, tracking, prepared.fingerprint)
@@ -129,6 +130,13 @@ def _made(
 
 def _workers(experiment: Experiment) -> int:
     return experiment.scale.workers if isinstance(find_model(experiment.model), ModelSpec) else 0
+
+
+def _check_place(folder: Path) -> None:
+    """Look before hours of training at where the run will be written."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        found = "a folder with content that is no run" if folder.is_dir() else "a file"
+        raise ArtefactError(found, "a new or empty folder", str(folder), "choose another --name")
 
 
 def _check_cutoffs(experiment: Experiment, prepared: PreparedSet) -> None:

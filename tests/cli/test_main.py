@@ -107,6 +107,10 @@ def test_a_missing_recipe(capsys, tmp_path):
     _fails(["prepare", str(tmp_path / "none.toml"), "--output", str(tmp_path / "out")], capsys, "none.toml")
 
 
+def test_what_the_machine_refuses_is_no_fault_of_raymm(capsys, tmp_path):
+    _fails(["describe", str(tmp_path / ("a" * 300))], capsys, "File name too long", "free space")
+
+
 def test_a_traceback_comes_only_when_asked_for(capsys, tmp_path):
     assert main([*TRAIN, "--debug", "--data", str(tmp_path)]) == FAILED
     assert "Traceback" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 import pytest
 
 from raymm.data.sealed import open_sealed
-from raymm.errors import DataError
+from raymm.errors import ArtefactError, DataError
 from raymm.evaluation.ranking import rank
 from raymm.evaluation.values import read_values
 from raymm.experiment import build_experiment
@@ -32,6 +32,16 @@ def test_a_closed_form_is_fitted_validated_and_evaluated(model, prepared_sample,
     assert (found.record.history, found.record.selection) == ((), "")
     assert found.record.baseline == ("item_knn" if model == "popularity" else "popularity")
     assert _run(prepared_sample, tmp_path / model, model)[1] == []  # it is there already
+
+
+def test_a_place_that_is_taken_is_seen_before_the_training(prepared_sample, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name, words in (("notes", "content that is no run"), ("file", "a file")):
+        with pytest.raises(ArtefactError, match=words):
+            _run(prepared_sample, tmp_path / name, "popularity")
+    assert not (tmp_path / ".training").exists()
 
 
 def test_a_run_about_one_domain_has_that_domain_alone_from_training_to_report(prepared_sample, tmp_path):
