@@ -18,8 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from raymm.contracts import Domain
-from raymm.evaluation.compare import Comparison, compare
-from raymm.evaluation.slices import slice_parts
+from raymm.errors import DataError
+from raymm.evaluation.compare import Comparison, compare, compare_values
+from raymm.evaluation.rating import RatingValues
+from raymm.evaluation.slices import WHOLE, slice_parts
 from raymm.evaluation.values import RankingValues, restrict
 from raymm.report.drawing import STYLE, data_uri, figure_bytes, finish_axis, literal, series_color, title_axis
 from raymm.report.record import named
@@ -95,6 +97,31 @@ def compare_domain(
     return DomainComparison(domain.name, metric, tuple(found))
 
 
+def compare_errors(
+    domain: str, predictions: Mapping[str, RatingValues], metric: str, generator: np.random.Generator
+) -> DomainComparison:
+    """Compare the first of several models of ratings with the others by users' mean errors; lower is better.
+
+    Args:
+        domain: The target domain.
+        predictions: Run to its predictions of one test set.
+        metric: `mse` or `mae`.
+        generator: Source of the bootstrap's draws.
+
+    Raises:
+        DataError: The predictions are of different ratings.
+    """
+    first = next(iter(predictions.values()))
+    for run, values in predictions.items():
+        if not (np.array_equal(values.users, first.users) and np.array_equal(values.truth, first.truth)):
+            raise DataError(f"other test ratings of {run}", "the same for every run", f"domain {domain!r}")
+    errors = {run: values.per_user()[1][metric] for run, values in predictions.items()}
+    name, *others = errors
+    tests = {run: compare_values(errors[run], errors[name], metric, generator) for run in others}
+    means = {run: float(values.mean()) for run, values in errors.items()}
+    return DomainComparison(domain, metric, (PartComparison(*WHOLE, len(errors[name]), means, tests),))
+
+
 def write_comparison(record: RunComparison, folder: Path) -> None:
     """Write `comparison.html` and `comparison.json` into an existing folder."""
     (folder / RECORD).write_text(json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True) + "\n")
@@ -113,7 +140,7 @@ def draw_comparison(entry: DomainComparison) -> str:
         ("By item popularity", [part for part in entry.parts if part.name.startswith(("group", "not in"))]),
         ("By length of the user's history", [part for part in entry.parts if part.family == "user history"]),
     ]
-    panels = [panel for panel in panels if panel[1]]
+    panels = [panel for panel in panels if panel[1]] or [("Everybody", list(entry.parts))]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]

@@ -9,11 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from raymm import artefacts
+from raymm.data.prepared import PreparedSet
 from raymm.errors import ArtefactError, ConfigError
+from raymm.evaluation.rating import RatingValues, read_predictions
 from raymm.evaluation.values import RankingValues, read_values
-from raymm.report.comparison import PAGE, RunComparison, compare_domain, headline, write_comparison
+from raymm.report.comparison import (
+    PAGE,
+    DomainComparison,
+    RunComparison,
+    compare_domain,
+    compare_errors,
+    headline,
+    write_comparison,
+)
 from raymm.verbs import evaluate
-from raymm.verbs.evaluate import matching_prepared, report_folder
+from raymm.verbs.evaluate import matching_prepared, predicts_ratings, report_folder
 from raymm.verbs.run import RunFolder, open_run_folder
 
 KIND, SCHEMA = "comparison", 1
@@ -60,19 +70,11 @@ def compare(runs: Sequence[Path], data: Path | None, output: Path, replace: bool
     domains = [name for name in opened[0].domains if all(name in run.domains for run in opened)]
     if not domains:
         raise ConfigError("runs about different domains", "a domain in common", "comparison")
-    generator = np.random.default_rng(0)
-    train_data = prepared.train_data("none")
-    cutoffs = set.intersection(*(set(run.experiment.train.cutoffs) for run in opened))
-    if not cutoffs:
-        raise ConfigError("runs without a cutoff in common", "one at least", "comparison", "evaluate with one")
+    if len({predicts_ratings(run) for run in opened}) > 1:
+        raise ConfigError("runs that predict ratings beside others that rank", "runs of one kind", "comparison")
+    entries_of = _errors if predicts_ratings(opened[0]) else _rankings
     with artefacts.writing(output, KIND, SCHEMA, _inputs(opened), {}, replace) as (draft, facts):
-        entries = []
-        for name in domains:
-            rankings = {run.name: stored_values(run, name) for run in opened}
-            entries += [
-                compare_domain(train_data.domain(name), rankings, metric, generator)
-                for metric in headline(sorted(cutoffs))
-            ]
+        entries = entries_of(opened, domains, prepared)
         record = RunComparison(tuple(names), prepared.folder.name, tuple(entries))
         write_comparison(record, draft)
         facts["runs"] = names
@@ -85,11 +87,43 @@ def stored_values(run: RunFolder, domain: str) -> RankingValues:
     Raises:
         ArtefactError: The run was not evaluated, or its report is damaged.
     """
+    return read_values(_report_file(run, domain))
+
+
+def stored_predictions(run: RunFolder, domain: str) -> RatingValues:
+    """Read what the evaluation of a run of ratings predicted; the test set is not read again.
+
+    Raises:
+        ArtefactError: The run was not evaluated, or its report is damaged.
+    """
+    return read_predictions(_report_file(run, domain))[0]
+
+
+def _rankings(runs: Sequence[RunFolder], domains: Sequence[str], prepared: PreparedSet) -> list[DomainComparison]:
+    cutoffs = set.intersection(*(set(run.experiment.train.cutoffs) for run in runs))
+    if not cutoffs:
+        raise ConfigError("runs without a cutoff in common", "one at least", "comparison", "evaluate with one")
+    generator, data = np.random.default_rng(0), prepared.train_data("none")
+    entries = []
+    for name in domains:
+        rankings = {run.name: stored_values(run, name) for run in runs}
+        metrics = headline(sorted(cutoffs))
+        entries += [compare_domain(data.domain(name), rankings, metric, generator) for metric in metrics]
+    return entries
+
+
+def _errors(runs: Sequence[RunFolder], domains: Sequence[str], _: PreparedSet) -> list[DomainComparison]:
+    generator = np.random.default_rng(0)
+    predictions = {name: {run.name: stored_predictions(run, name) for run in runs} for name in domains}
+    return [compare_errors(name, predictions[name], metric, generator) for name in domains for metric in ("mse", "mae")]
+
+
+def _report_file(run: RunFolder, domain: str) -> Path:
     folder = report_folder(run.folder)
     if not (folder / artefacts.MANIFEST).is_file():
         raise ArtefactError("no report", "an evaluated run", str(run.folder), f"first: raymm evaluate {run.folder}")
     artefacts.verify(folder, artefacts.read_manifest(folder, evaluate.KIND, evaluate.SCHEMA))
-    return read_values(folder / f"{domain}.{run.experiment.model}.npz")
+    return folder / f"{domain}.{run.experiment.model}.npz"
 
 
 def _inputs(runs: Sequence[RunFolder]) -> dict[str, str]:

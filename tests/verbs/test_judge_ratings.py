@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from raymm.data.sealed import open_sealed_ratings
-from raymm.errors import ArtefactError
+from raymm.errors import ArtefactError, ConfigError
 from raymm.evaluation.rating import read_predictions
 from raymm.report.rating_record import YARDSTICKS, RatingRecord
+from raymm.verbs.compare import compare
 from raymm.verbs.evaluate import evaluate, report_folder
 from tests.verbs.ratings import COMPAT, DEFAULT, made
 
@@ -48,6 +49,22 @@ def test_the_report_has_errors_yardsticks_ranking_and_users_to_look_at(prepared_
     before = found.page.stat().st_mtime_ns
     assert evaluate(run.folder, None, None).record == record
     assert found.page.stat().st_mtime_ns == before
+
+
+def test_rating_runs_are_compared_by_their_errors_and_not_with_rankings(prepared_ratings, tmp_path) -> None:
+    runs = [
+        made(model, prepared_ratings, tmp_path / model) for model in ("rating_floor", "scalar_bridge", "cross_ridge")
+    ]
+    errors = [evaluate(run.folder, None, None).record.saved["mean"].second for run in runs[:2]]
+    found = compare([run.folder for run in runs[:2]], None, tmp_path / "compared")
+    mse, mae = found.record.domains
+    assert (mse.domain, mse.metric, mae.metric) == ("films", "mse", "mae")
+    assert list(mse.parts[0].means.values()) == pytest.approx(errors)
+    assert mse.parts[0].tests["scalar_bridge"].difference == pytest.approx(errors[1] - errors[0])
+    assert "scalar_bridge" in found.page.read_text()
+    evaluate(runs[2].folder, None, None)
+    with pytest.raises(ConfigError, match="predict ratings"):
+        compare([runs[0].folder, runs[2].folder], None, tmp_path / "mixed")
 
 
 def test_the_published_form_is_warned_of_and_its_best_test_epoch_stands_apart(prepared_ratings, tmp_path) -> None:
