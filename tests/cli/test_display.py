@@ -74,3 +74,22 @@ def test_names_with_brackets_are_shown_as_they_are():
         "note: [/b] was not reached",
         "run: runs/[bold]x",
     ]
+
+
+def test_a_sign_of_trouble_is_named_once_with_what_to_change():
+    out = io.StringIO()
+    display = Display(Console(file=out, width=200))
+    for epoch in (1, 2, 3):
+        record = {
+            "epoch": epoch,
+            "losses": {},
+            "validation": {},
+            "diagnostics": {"warning.leaking_mask": float(epoch > 1), "warning.flat_plan": 0.0},
+            "state": {"best": 0.1, "best_epoch": 1},
+            "finished": False,
+        }
+        display.epoch(record, 3, "ndcg@10")
+    shown = out.getvalue()
+    assert shown.count("known users are matched with strangers") == 1
+    assert "epoch 2: known users" in shown
+    assert "spread over half" not in shown
