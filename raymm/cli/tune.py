@@ -31,6 +31,15 @@ spaces:
   tune.uniform(low, high), tune.loguniform(low, high), tune.randint(low, high) or tune.lograndint(low, high); it is
   read, not run. Or a TOML file with tables such as [settings.width] and choice = [64, 128].
 
+pbt:
+  `--scheduler pbt` is population based training: all trials, 4 at least, are trained beside each other. Each time
+  that one has done --interval epochs it is compared with the others; one of the lowest quarter goes on with weights,
+  optimiser state and epochs of one of the highest quarter, and with its settings changed: multiplied by 0.8 or 1.2, or
+  drawn anew. Only settings given by uniform or loguniform can change like that; fix the others by --set. More trials
+  than --concurrent take turns. Workers start anew after each interval, so it should last minutes. The winner is a
+  schedule of settings: best_MODEL.toml holds the last, best_MODEL.schedule.json all, and its run folder stands below
+  trials/. With other seeds the whole schedule is repeated.
+
 interrupted:
   The same command goes on. What ended is not done again; trials that were running go on from their last checkpoints
   (scale.checkpoint_every). --trials, --minutes, --finalists, --seeds and --concurrent may be other than before.
@@ -61,9 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=20, help="trials of each model (default: 20)")
     parser.add_argument("--minutes", type=float, default=0.0, help="time of each model's search (default: no limit)")
     parser.add_argument(
-        "--search", choices=("optuna", "random", "grid"), default="optuna", help="default: optuna (TPE)"
+        "--search", choices=("optuna", "random", "grid"), help="default: optuna (TPE), or random with --scheduler pbt"
     )
-    parser.add_argument("--scheduler", choices=("asha", "hyperband", "fifo"), default="asha", help="default: asha")
+    parser.add_argument(
+        "--scheduler", choices=("asha", "hyperband", "fifo", "pbt"), default="asha", help="default: asha"
+    )
+    parser.add_argument(
+        "--interval", type=int, default=10, help="epochs of pbt between two comparisons of a trial (default: 10)"
+    )
     parser.add_argument("--grace", type=int, default=10, help="epochs that every trial may run (default: 10)")
     parser.add_argument("--reduction", type=int, default=3, help="one of so many goes on at each rung (default: 3)")
     parser.add_argument("--workers", type=int, default=1, help="Ray Train workers of each trial (default: 1)")
@@ -81,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: Namespace, display: Display, tracking: Any, address: str) -> None:
     """Tune, show it while it goes on, print the table."""
     from raymm.report.sweep import PAGE, sweep_table
+    from raymm.verbs.best import schedule_path
     from raymm.verbs.tune import tune
 
     request = _request(chosen, address)
@@ -93,9 +108,13 @@ def run(chosen: Namespace, display: Display, tracking: Any, address: str) -> Non
         display.warn(f"MLflow was not reached: {result.problem.found}; {result.problem.remedy}")
     display.console.print(sweep_table(result.record))
     display.console.print(f"page: {request.folder / PAGE}", highlight=False, markup=False, soft_wrap=True)
+    changed = {swept.model: swept.winner for swept in result.record.models if swept.winner and swept.winner.schedule}
     for model, path in result.best.items():
-        command = f"raymm train {model} --data {chosen.data} --config {path}"
-        display.console.print(f"best of {model}: {command}", highlight=False, markup=False, soft_wrap=True)
+        words = f"raymm train {model} --data {chosen.data} --config {path}"
+        if model in changed:
+            run = request.folder / "trials" / changed[model].trial
+            words = f"a schedule of settings, {schedule_path(path)}; trained with it: {run}"
+        display.console.print(f"best of {model}: {words}", highlight=False, markup=False, soft_wrap=True)
 
 
 class SweepDisplay:
@@ -199,8 +218,8 @@ def _request(chosen: Namespace, address: str) -> Any:
     sweep = SweepConfig(
         trials=chosen.trials,
         minutes=chosen.minutes,
-        search=chosen.search,
-        schedule=ScheduleConfig(chosen.scheduler, chosen.grace, chosen.reduction),
+        search=chosen.search or ("random" if chosen.scheduler == "pbt" else "optuna"),
+        schedule=ScheduleConfig(chosen.scheduler, chosen.grace, chosen.reduction, chosen.interval),
         seed=chosen.seed,
         finalists=chosen.finalists,
         seeds=chosen.seeds,

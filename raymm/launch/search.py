@@ -173,6 +173,13 @@ class Trials(Searcher):  # type: ignore[misc]
         self.trials[trial_id] = trial
         return {"trial": trial.name, "values": dict(trial.values)}
 
+    def all(self) -> tuple[Trial, ...]:
+        """Return all trials at once, none of which can learn from another; nothing is left to suggest."""
+        number = len(self.trials)
+        while self.suggest(f"member {number}") != Searcher.FINISHED:
+            number = len(self.trials)
+        return tuple(self.trials.values())
+
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Tell the source what came of a trial."""
         trial = self.trials[trial_id]

@@ -31,16 +31,32 @@ _REQUEST, _POLL_S = "request.json", 0.2
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a training: its workers end at an epoch, and others go on from their checkpoint later.
+
+    Attributes:
+        until: Epoch after which it ends, where the training does not end before; a validated one.
+        start: Folder of the checkpoint that it goes on from where `storage` has none of its own: maybe of a training
+            with other settings, but with the same parameters in the same shapes. None starts anew.
+    """
+
+    until: int
+    start: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a training left.
+    """What a training, or a part of one, left.
 
     Attributes:
         scorers: Domain to the scorer of the best validated epoch.
         structure_facts: `domain.fact` to value, what was observed when graphs and clusters were made.
+        checkpoint: Folder of the last checkpoint, in the training's storage.
     """
 
     scorers: Mapping[str, Scorer]
     structure_facts: Mapping[str, float]
+    checkpoint: Path
 
 
 def run_training(
@@ -49,6 +65,7 @@ def run_training(
     storage: Path,
     on_epoch: Callable[[dict[str, Any]], None],
     known_pairs: KnownPairs = "drawn",
+    part: Part | None = None,
 ) -> Outcome:
     """Train on the Ray cluster that this process is connected to.
 
@@ -61,6 +78,7 @@ def run_training(
         on_epoch: Called with the plain record of each epoch, in order, in a thread of its own. After an interruption
             an epoch may come again.
         known_pairs: Which shared users are known, see `PreparedSet.train_data`.
+        part: What to do of it now; None for all.
 
     Raises:
         ConfigError: `storage` belongs to another experiment or other data.
@@ -69,6 +87,7 @@ def run_training(
     """
     find_trained(experiment.model).check([facts.name for facts in prepared.domains])
     _claim(storage, experiment, prepared, known_pairs)
+    start = part.start if part is not None else None
     resources = _resources(experiment)
     made = make_structures(experiment, prepared)
     board = start_board()
@@ -80,6 +99,8 @@ def run_training(
         "board": board,
         "errands": start_errands(),
         "storage": str(storage.absolute()),
+        "until": part.until if part is not None else None,
+        "start": str(start.absolute()) if start is not None else None,
     }
     with _following(board, on_epoch):
         result = _fit(_trainer(request, experiment, prepared, storage, resources), board)
@@ -92,7 +113,7 @@ def run_training(
         for domain, structure in zip(prepared.domains, made, strict=True)
         for name, value in structure.facts.items()
     }
-    return Outcome(scorers, facts)
+    return Outcome(scorers, facts, Path(result.checkpoint.path))
 
 
 def _trainer(

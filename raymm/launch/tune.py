@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,26 +19,35 @@ from raymm.config import check, setting
 from raymm.errors import ClusterError, reason_of
 from raymm.experiment import ScaleConfig
 from raymm.launch.held import held, release_since
+from raymm.launch.population import Population, exchange, in_turns
 from raymm.launch.search import METRIC, MODE, Past, Trials
+from raymm.launch.space import Space
 
 STEP = "epoch"
 _BRACKETS = 3  # of hyperband: the second and third spare a trial the first one and two rungs
 _NEXT_TO_NOTHING = tune.PlacementGroupFactory([{"memory": 1.0}])  # a byte: some resource it must be
 _SPARE_CPUS = 1  # reads data, builds graphs and does the work beside the training, for all trials in turn
+_KEPT = ("best_epoch", "finished", "records", "lineage")
+_HANDED_KEPT = 4  # checkpoints of a member: another one that was given the oldest has begun long before it goes
 
 Report = Callable[[Mapping[str, Any]], None]
 Work = Callable[[str, Mapping[str, Any], Report], None]
+HandOver = Callable[[Mapping[str, Any], Path | None], None]
+MemberWork = Callable[[str, Mapping[str, Any], Path | None, HandOver], None]
 
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Which trials are stopped early, and when."""
+    """Which trials are stopped early, and when; or go on with another one's weights."""
 
-    scheduler: Literal["asha", "hyperband", "fifo"] = setting(
-        "asha", "asha stops the worse ones early, hyperband with three degrees of patience, fifo none"
+    scheduler: Literal["asha", "hyperband", "fifo", "pbt"] = setting(
+        "asha",
+        "asha stops the worse ones early, hyperband with three degrees of patience, fifo none; pbt trains all trials"
+        " beside each other, and the worse ones take over weights and changed values of the better ones",
     )
     grace_epochs: int = setting(10, "epochs that every trial may run", ge=1)
     reduction: int = setting(3, "one of so many trials goes on at each rung", ge=2)
+    interval: int = setting(10, "epochs after which a trial of pbt is compared with the others, again and again", ge=1)
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -53,7 +63,8 @@ class Event:
         kind: `started`, `reported`, `finished` (it ran to its end), `stopped` (by the scheduler or the time budget) or
             `failed`.
         values: What it tries.
-        result: What it reported last: `value`, `epoch`, `finished`, `records`; empty before that.
+        result: What it reported last: `value`, `epoch`, `finished`, `records`, of a population's member also
+            `lineage`; empty before that.
         reason: Why it failed.
     """
 
@@ -70,9 +81,11 @@ class Round:
 
     Attributes:
         work: Does one trial, in a process of its own: called with its name, its values and a function that takes
-            reports. A function of a module of raymm, or `functools.partial` of one.
+            reports. A function of a module of raymm, or `functools.partial` of one. Of a population: called with name,
+            values, the folder of the checkpoint that it was given or None, and a function that takes reports with
+            the folder of a checkpoint or None.
         folder: Folder of Ray Tune's own files, on storage that all nodes share.
-        trials: Where the trials come from.
+        trials: Where the trials come from; or a population, whose members may be paused, and go on with other values.
         scheduler: From `make_scheduler`.
         concurrent: Trials at the same time, from `concurrency`.
         seconds: After which no trial goes on; None for no limit.
@@ -81,9 +94,9 @@ class Round:
             its process busy, on which Ray Tune would wait for ever.
     """
 
-    work: Work
+    work: Work | MemberWork
     folder: Path
-    trials: Trials
+    trials: Trials | Population
     scheduler: Any
     concurrent: int
     seconds: float | None = None
@@ -106,25 +119,8 @@ def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
     """
     reasons = plan.folder.absolute() / "reasons"
     reasons.mkdir(parents=True, exist_ok=True)
-    listener, start, before = _Listener(plan.trials, on_event, reasons), time.monotonic(), held()
-    trainable = tune.with_parameters(_trainable, work=plan.work, reasons=reasons)
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, _NEXT_TO_NOTHING),
-        tune_config=tune.TuneConfig(
-            search_alg=plan.trials,
-            scheduler=plan.scheduler,
-            num_samples=-1,
-            max_concurrent_trials=plan.concurrent,
-            time_budget_s=plan.seconds,
-            reuse_actors=plan.reuse,
-        ),
-        run_config=tune.RunConfig(
-            name=f"session-{time.time_ns():x}",
-            storage_path=str(plan.folder.absolute()),
-            callbacks=[listener],
-            verbose=0,
-        ),
-    )
+    listener, start, before = _Listener(on_event, reasons), time.monotonic(), held()
+    tuner = _tuner(plan, listener, reasons)
     log = logging.getLogger("ray.tune")
     level = log.level
     try:
@@ -142,7 +138,7 @@ def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
     listener.stop()  # what ran when the time was up, of which Ray Tune tells nobody
 
 
-def make_scheduler(schedule: ScheduleConfig, epochs: int, past: Sequence[Past]) -> Any:
+def make_scheduler(schedule: ScheduleConfig, epochs: int, past: Sequence[Past], space: Space | None = None) -> Any:
     """Make Ray Tune's scheduler.
 
     Both that stop trials are asynchronous (L. Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys
@@ -152,7 +148,10 @@ def make_scheduler(schedule: ScheduleConfig, epochs: int, past: Sequence[Past]) 
         schedule: Which, and how patient.
         epochs: Most epochs of a trial.
         past: Trials that ended; later ones are compared with them, as if the scheduler had seen them.
+        space: What changes within a training; of a population alone, see `population.exchange`.
     """
+    if schedule.scheduler == "pbt":
+        return exchange(space or {}, schedule.interval)
     if schedule.scheduler == "fifo":
         return FIFOScheduler()
     grace = min(schedule.grace_epochs, epochs)
@@ -209,11 +208,43 @@ def cpus_wanted(scale: ScaleConfig, asked: int) -> int:
     return int(max(1, asked) * scale.workers * scale.cpus_per_worker + _SPARE_CPUS + 0.999)
 
 
+def _tuner(plan: Round, listener: _Listener, reasons: Path) -> tune.Tuner:
+    # Under population based training Ray Tune takes no search: nothing proposes trials later.
+    search, members = (None, plan.trials) if isinstance(plan.trials, Population) else (plan.trials, None)
+    trainable = tune.with_parameters(_member if members else _trainable, work=plan.work, reasons=reasons)
+    return tune.Tuner(
+        tune.with_resources(trainable, in_turns(plan.concurrent) if members else _NEXT_TO_NOTHING),
+        param_space=members.param_space() if members else None,
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=plan.scheduler,
+            num_samples=1 if members else -1,
+            max_concurrent_trials=None if members else plan.concurrent,
+            time_budget_s=plan.seconds,
+            reuse_actors=plan.reuse,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=f"session-{time.time_ns():x}",
+            storage_path=str(plan.folder.absolute()),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=_HANDED_KEPT),
+            callbacks=[listener],
+            verbose=0,
+        ),
+    )
+
+
+def _name(trial: Any) -> str:
+    """Return raymm's name of a trial of Ray Tune that is just made; later its configuration may be another one's."""
+    return str(trial.config["trial"])
+
+
 class _Listener(tune.Callback):  # type: ignore[misc]
     """Turns what Ray Tune tells its callbacks into events."""
 
-    def __init__(self, trials: Trials, on_event: Callable[[Event], None], reasons: Path) -> None:
-        self._trials, self._on_event, self._reasons = trials, on_event, reasons
+    def __init__(self, on_event: Callable[[Event], None], reasons: Path) -> None:
+        self._on_event, self._reasons = on_event, reasons
         self.running: dict[str, Any] = {}
         self.problem: Exception | None = None
 
@@ -224,9 +255,10 @@ class _Listener(tune.Callback):  # type: ignore[misc]
         trial: Any,
         **_: Any,
     ) -> None:
-        """See `ray.tune.Callback`."""
-        self.running[trial.trial_id] = trial
-        self._tell(trial, "started", {})
+        """See `ray.tune.Callback`; one that was paused is still the same start."""
+        if trial.trial_id not in self.running:
+            self.running[trial.trial_id] = trial
+            self._tell(trial, "started", {})
 
     def on_trial_result(
         self,
@@ -260,7 +292,7 @@ class _Listener(tune.Callback):  # type: ignore[misc]
     ) -> None:
         """See `ray.tune.Callback`."""
         self.running.pop(trial.trial_id, None)
-        path = self._reasons / self._trials.trials[trial.trial_id].name
+        path = self._reasons / str(trial)
         reason = path.read_text() if path.is_file() else _last_line(Path(trial.error_file or ""))
         self._tell(trial, "failed", trial.last_result or {}, reason)
 
@@ -275,10 +307,9 @@ class _Listener(tune.Callback):  # type: ignore[misc]
         return {}
 
     def _tell(self, trial: Any, kind: Any, result: Mapping[str, Any], reason: str = "") -> None:
-        one = self._trials.trials[trial.trial_id]
-        kept = {name: result[name] for name in (METRIC, "best_epoch", STEP, "finished", "records") if name in result}
+        kept = {name: result[name] for name in (METRIC, STEP, *_KEPT) if name in result}
         try:
-            self._on_event(Event(one.name, kind, one.values, kept, reason))
+            self._on_event(Event(str(trial), kind, trial.config["values"], kept, reason))
         except Exception as error:
             self.problem = error
             raise
@@ -286,10 +317,26 @@ class _Listener(tune.Callback):  # type: ignore[misc]
 
 def _trainable(config: dict[str, Any], work: Work, reasons: Path) -> None:
     """Do one trial; why it failed is left in a file, as what Ray Tune tells of it is a traceback."""
-    path = reasons / config["trial"]
+    with _reason_left(reasons / config["trial"]):
+        work(config["trial"], config["values"], lambda result: tune.report(dict(result)))
+
+
+def _member(config: dict[str, Any], work: MemberWork, reasons: Path) -> None:
+    """Do one trial of a population, with what it was given; see `_trainable`."""
+    name, given = tune.get_context().get_trial_name(), tune.get_checkpoint()
+
+    def report(result: Mapping[str, Any], checkpoint: Path | None) -> None:
+        tune.report(dict(result), checkpoint=tune.Checkpoint.from_directory(checkpoint) if checkpoint else None)
+
+    with _reason_left(reasons / name), given.as_directory() if given else nullcontext() as folder:
+        work(name, config["values"], Path(folder) if folder else None, report)
+
+
+@contextmanager
+def _reason_left(path: Path) -> Iterator[None]:
     path.unlink(missing_ok=True)
     try:
-        work(config["trial"], config["values"], lambda result: tune.report(dict(result)))
+        yield
     except Exception as error:
         path.write_text(reason_of(error))
         raise

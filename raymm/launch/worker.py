@@ -46,7 +46,8 @@ def train_worker(request: dict[str, Any]) -> None:
 
     Args:
         request: `experiment` (plain), `prepared` (folder), `known_pairs`, `structures` (where they are),
-            `board` (actor), `errands` (actor), `storage` (folder).
+            `board` (actor), `errands` (actor), `storage` (folder), `until` (epoch, or None for all), `start` (folder
+            of the checkpoint to go on from where the run has none of its own, or None).
     """
     if ray.train.get_context().get_world_rank() == 0:
         note_held(Path(request["storage"]))
@@ -93,8 +94,14 @@ def _train(request: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         keeper = _Keeper((model, engine), Path(folder), experiment.scale.checkpoint_every, grid, request["board"])
         pause = Pause(experiment.scale.checkpoint_steps, keeper.pause)
-        for record in train(model, engine, source, validation, train_config.loop, keeper.resume(), pause):
-            keeper.keep(record, validation.scorers, floor.compared(record.validation))
+        state, until = keeper.resume(request["start"]), request["until"] or train_config.loop.epochs
+        if state is not None and state.epoch >= until:
+            return
+        for record in train(model, engine, source, validation, train_config.loop, state, pause):
+            last = record.finished or record.epoch >= until
+            keeper.keep(record, validation.scorers, floor.compared(record.validation), last)
+            if last:
+                return
 
 
 class Validation:
@@ -156,21 +163,15 @@ class _Keeper:
         self._model, self._engine = trained
         self._best, self._every, self._grid, self._board = folder / BEST, every, grid, board
 
-    def resume(self) -> LoopState | None:
-        """Go on from the run's last checkpoint, if there is one."""
+    def resume(self, start: str | None) -> LoopState | None:
+        """Go on from the run's last checkpoint, else from the one in `start`, if there is one."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
-            return None
+            return None if start is None else self._load(Path(start))
         with checkpoint.as_directory() as folder:
-            path = Path(folder)
-            self._engine.load(path / ENGINE)
-            if isinstance(self._model, Resumable) and (path / EXTRA).is_dir():
-                self._model.load_extra_state(read_whole(path / EXTRA))
-            if self._grid.rank == 0 and (path / BEST).is_dir():  # none before the first validation
-                shutil.copytree(path / BEST, self._best)
-            return LoopState(**json.loads((path / LOOP_FILE).read_text()))
+            return self._load(Path(folder))
 
-    def keep(self, record: EpochRecord, scorers: Mapping[str, Scorer], facts: Mapping[str, float]) -> None:
+    def keep(self, record: EpochRecord, scorers: Mapping[str, Scorer], facts: Mapping[str, float], last: bool) -> None:
         """Keep what an epoch gave, `facts` among its diagnostics; collective, as all ranks write their columns."""
         if self._grid.rank == 0:
             if record.improved:
@@ -178,12 +179,20 @@ class _Keeper:
                     save_scorer(scorer, self._best / domain)
             plain = record.plain()
             ray.get(self._board.post.remote({**plain, "diagnostics": {**plain["diagnostics"], **facts}}))
-        if record.finished or record.epoch % self._every == 0:
+        if last or record.epoch % self._every == 0:
             self._report(record.state, _reported(record))
 
     def pause(self, state: LoopState) -> None:
         """Write a checkpoint within an epoch; collective."""
         self._report(state, {"epoch": float(state.epoch), "step": float(state.step)})
+
+    def _load(self, path: Path) -> LoopState:
+        self._engine.load(path / ENGINE)
+        if isinstance(self._model, Resumable) and (path / EXTRA).is_dir():
+            self._model.load_extra_state(read_whole(path / EXTRA))
+        if self._grid.rank == 0 and (path / BEST).is_dir():  # none before the first validation
+            shutil.copytree(path / BEST, self._best)
+        return LoopState(**json.loads((path / LOOP_FILE).read_text()))
 
     def _report(self, state: LoopState, metrics: dict[str, float]) -> None:
         with tempfile.TemporaryDirectory() as folder:

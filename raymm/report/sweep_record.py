@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 State = Literal["running", "finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Settings that hold from an epoch on, in a trial whose settings change.
+
+    Attributes:
+        epoch: Epochs that were done when they came.
+        values: Dotted names of settings to values.
+        source: Name of the trial whose weights and epochs before that were taken over; empty for its own.
+    """
+
+    epoch: int
+    values: Mapping[str, Any]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -19,7 +35,7 @@ class TrialRecord:
         name: Its name, which its run folder and its tracked run have, too.
         model: Name of the model.
         seed: Seed of the training.
-        values: Dotted names of settings to what it tries.
+        values: Dotted names of settings to what it tries; the last of them where they change.
         repeats: Name of the trial whose settings it repeats with another seed; empty for one of the search.
         state: `running` (or interrupted), `finished` by itself, `stopped` by scheduler or time, or `failed`.
         value: Best value of the selection metric on validation; None if there is none, as in a failed trial.
@@ -29,6 +45,8 @@ class TrialRecord:
         seconds: From its start to its end, over all attempts.
         attempts: How often it was started: more than once after the driver was interrupted.
         reason: Why it failed.
+        schedule: All that led to its weights, in order, those of others before it took over theirs included; empty
+            where settings never changed.
     """
 
     name: str
@@ -44,6 +62,12 @@ class TrialRecord:
     seconds: float = 0.0
     attempts: int = 1
     reason: str = ""
+    schedule: tuple[Stage, ...] = ()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What led to its weights, also where that is one setting from end to end."""
+        return self.schedule or (Stage(0, self.values),)
 
 
 @dataclass(frozen=True)
@@ -55,12 +79,14 @@ class Finalist:
         values: What it tried.
         seeds: Seed to best validation value.
         failed: Runs that failed, and are in no mean.
+        schedule: Of its trial; with other seeds all of it was repeated, from the first epoch on.
     """
 
     trial: str
     values: Mapping[str, Any]
     seeds: Mapping[str, float]
     failed: int = 0
+    schedule: tuple[Stage, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -142,3 +168,16 @@ def ranked(trials: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
     """Order trials that have a value, best first, the earlier of equals first; failed and running ones are left out."""
     rated = [trial for trial in trials if trial.state in ("finished", "stopped") and trial.value is not None]
     return tuple(sorted(rated, key=lambda trial: -(trial.value or 0.0)))
+
+
+def distinct(trials: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
+    """Leave out trials whose best epoch is another one's, which they took over and did not better.
+
+    Args:
+        trials: The better ones first, of which each line of weights keeps the first.
+    """
+    kept: dict[str, TrialRecord] = {}
+    for trial in trials:
+        line = [[stage.epoch, dict(stage.values)] for stage in trial.stages if stage.epoch < trial.best_epoch]
+        kept.setdefault(json.dumps([trial.best_epoch, line], sort_keys=True), trial)
+    return tuple(kept.values())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import queue
 import threading
 import time
@@ -24,6 +26,7 @@ from raymm.tracking.system import SystemSampler
 FOLDER = "tracking"
 
 _PARENT = "sweep"
+_LONGEST = 5000  # characters of a tag, which stores limit
 _LOGGED = ("losses", "validation", "diagnostics", "seconds", "system")
 _STATUS: Mapping[str, Any] = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
 
@@ -70,6 +73,10 @@ class SweepTracker:
     def epochs(self, name: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Log plain records of epochs under their steps; those that the store has are not logged again."""
         self._do(self._epochs, name, list(records))
+
+    def changed(self, trial: TrialRecord, settings: Mapping[str, Any]) -> None:
+        """Log the settings that a trial goes on with, and all that led to its weights, under their epochs."""
+        self._do(self._changed, trial, settings)
 
     def ended(self, trial: TrialRecord) -> None:
         """Say how a trial ended."""
@@ -144,11 +151,18 @@ class SweepTracker:
             metrics = {part: record[part] for part in _LOGGED if record.get(part)}
             self._runs[name].log_epoch(metrics, record["epoch"])
 
+    def _changed(self, trial: TrialRecord, settings: Mapping[str, Any]) -> None:
+        run = self._runs[trial.name]
+        run.log_params(settings)  # MLflow keeps the first values; the new ones become tags
+        schedule = [dataclasses.asdict(stage) for stage in trial.schedule]
+        run.set_tags({"raymm.schedule": json.dumps(schedule)[:_LONGEST]})
+        run.log_epoch({"schedule": dict(trial.values)}, trial.schedule[-1].epoch)
+
     def _ended(self, trial: TrialRecord) -> None:
         run = self._runs[trial.name]
         tags: dict[str, str] = {"raymm.state": trial.state}
         if trial.reason:
-            tags["raymm.reason"] = trial.reason[:5000]
+            tags["raymm.reason"] = trial.reason[:_LONGEST]
         run.set_tags(tags)
         if trial.value is not None:
             run.log_epoch({"best_value": trial.value}, trial.best_epoch)

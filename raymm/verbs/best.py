@@ -1,14 +1,15 @@
-"""The best settings of a sweep as a TOML file that `raymm train --config` takes."""
+"""The best settings of a sweep as TOML that `raymm train --config` takes, and as a schedule where they changed."""
 
 from __future__ import annotations
 
 import json
 import os
+import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from raymm import config
 from raymm.errors import ConfigError
 from raymm.experiment import build_experiment
 from raymm.report.sweep_record import ModelSweep
@@ -17,6 +18,9 @@ from raymm.verbs.trial import nested
 
 def write_best(path: Path, values: Mapping[str, Any], model: ModelSweep, metric: str) -> None:
     """Write the settings of a model's winner, over an earlier file, and check that they read back as they were.
+
+    Where they changed within the training, the file holds the last of them and says so, and all of them go into
+    `schedule_path`, each with the epoch after which it holds.
 
     Args:
         path: The file.
@@ -35,13 +39,27 @@ def write_best(path: Path, values: Mapping[str, Any], model: ModelSweep, metric:
     heading = (
         f"# The best settings of {model.model} in a sweep of {len(model.searched)} trials (trial {winner.trial}):\n"
         f"# {metric} on validation {winner.mean:.5f}, mean over {len(winner.seeds)} seeds{spread}.\n"
-        f"#\n#     raymm train {model.model} --data DIR --config {path.name}\n"
     )
-    draft = path.with_name(f".{path.name}.partial")
-    draft.write_text(heading + "\n" + to_toml(wanted), encoding="utf-8")
-    if build_experiment(config.read_toml(draft)).mathematics() != build_experiment(wanted).mathematics():
+    if winner.schedule:
+        heading += (
+            f"#\n# These are the last of {len(winner.schedule)} settings that followed each other within the training:"
+            f" {schedule_path(path).name}.\n"
+            "# The value above is that of all of them in turn. A training with the last ones alone is another one:\n"
+        )
+        plain = {"trial": winner.trial, "schedule": [asdict(stage) for stage in winner.schedule]}
+        _replace(schedule_path(path), json.dumps(plain, indent=1) + "\n")
+    else:
+        schedule_path(path).unlink(missing_ok=True)  # of an earlier winner
+    heading += f"#\n#     raymm train {model.model} --data DIR --config {path.name}\n"
+    text = heading + "\n" + to_toml(wanted)
+    if build_experiment(tomllib.loads(text)).mathematics() != build_experiment(wanted).mathematics():
         raise ConfigError("settings that changed on their way through TOML", "the same", str(path))
-    os.replace(draft, path)
+    _replace(path, text)
+
+
+def schedule_path(path: Path) -> Path:
+    """Return where the schedule is written whose last settings are in `path`."""
+    return path.with_suffix(".schedule.json")
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
@@ -51,6 +69,12 @@ def to_toml(values: Mapping[str, Any]) -> str:
         ConfigError: A value of another kind; TOML has no null.
     """
     return "\n".join(_lines(values, "")) + "\n"
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.partial")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
 
 
 def _lines(table: Mapping[str, Any], name: str) -> list[str]:

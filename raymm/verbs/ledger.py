@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from raymm.errors import ArtefactError
-from raymm.report.sweep_record import TrialRecord
+from raymm.report.sweep_record import Stage, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,17 @@ class Ledger:
         """Note how far a trial has come; an epoch that comes again is the same epoch."""
         self._add({"event": "reported", "trial": name, "value": value, "best_epoch": best_epoch, "epoch": epoch})
 
+    def changed(self, name: str, schedule: Sequence[Stage], curve: Sequence[tuple[int, float]]) -> None:
+        """Note that a trial goes on with other settings, from another one's weights.
+
+        Args:
+            name: The trial.
+            schedule: All settings that led to where it is now.
+            curve: Epoch and best value until then, of the weights that it goes on with.
+        """
+        plain = [asdict(stage) for stage in schedule]
+        self._add({"event": "changed", "trial": name, "schedule": plain, "curve": [list(point) for point in curve]})
+
     def ended(self, name: str, state: str, reason: str = "") -> None:
         """Note how a trial ended; a failed one has no value, whatever it had reported."""
         self._add({"event": "ended", "trial": name, "state": state, "reason": reason})
@@ -118,6 +129,10 @@ class Ledger:
         if entry["event"] == "ended":
             value = None if entry["state"] == "failed" else trial.value
             return replace(trial, state=entry["state"], reason=entry["reason"], value=value)
+        if entry["event"] == "changed":
+            schedule = tuple(Stage(**stage) for stage in entry["schedule"])
+            taken = tuple((epoch, value) for epoch, value in entry["curve"])
+            return replace(trial, values=schedule[-1].values, schedule=schedule, curve=taken)
         epoch, value = entry["epoch"], entry["value"]
         curve = (*(point for point in trial.curve if point[0] < epoch), (epoch, value))
         return replace(trial, value=value, best_epoch=entry["best_epoch"], epochs=epoch, curve=curve)

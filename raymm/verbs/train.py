@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -19,11 +18,11 @@ from raymm.launch.session import connect
 from raymm.launch.train import run_training
 from raymm.models.registry import find_model
 from raymm.models.spec import ModelSpec, RatingSpec
-from raymm.report.symptoms import metrics_of, symptoms
 from raymm.tracking.identity import run_tags
 from raymm.tracking.runs import Run, start_or_resume_run
 from raymm.tracking.store import Tracking
 from raymm.verbs.fit import fit
+from raymm.verbs.journal import Journal
 from raymm.verbs.rate import Made, rate_in_stages
 from raymm.verbs.run import RunFolder, is_run, open_run_folder, storage_folder, tracking_folder, write_run
 
@@ -71,21 +70,17 @@ def train(
         ConfigError: The name is taken by another run.
         RaymmError: Whatever else stops a training.
     """
-    # The whole path, as workers have another working directory.
-    prepared = request.experiment.scope(open_prepared(request.prepared.absolute()))
-    verify(prepared.folder, prepared.manifest)
-    find_model(request.experiment.model).check([facts.name for facts in prepared.domains])
-    _check_cutoffs(request.experiment, prepared)
+    prepared = prepared_for(request.experiment, request.prepared)
     if is_run(request.folder):
         return _finished(request, prepared.fingerprint), None
     _check_place(request.folder)
     storage = storage_folder(request.folder)
-    journal = _Journal(storage / _EPOCHS, request.experiment.train.loop.selection)
+    journal = Journal(storage / _EPOCHS)
     run = _tracked(request, tracking, prepared.fingerprint)
     start = time.time()
 
     def follow(record: dict[str, Any]) -> None:
-        record = journal.add(record)
+        record = journal.add(record, request.experiment.train.loop.selection)
         if run is not None:
             run.log_epoch({name: record[name] for name in _LOGGED}, record["epoch"])
         on_epoch(record)
@@ -110,6 +105,21 @@ def train(
     if run is not None:
         _close(run, written, prepared)
     return written, run
+
+
+def prepared_for(experiment: Experiment, folder: Path) -> PreparedSet:
+    """Open a prepared set as an experiment sees it, and check that the two fit.
+
+    Raises:
+        ArtefactError: A file differs from what was prepared.
+        ConfigError: A cutoff above the number of items.
+        DataError: The model is for another number of domains.
+    """
+    prepared = experiment.scope(open_prepared(folder.absolute()))  # workers have another working directory
+    verify(prepared.folder, prepared.manifest)
+    find_model(experiment.model).check([facts.name for facts in prepared.domains])
+    _check_cutoffs(experiment, prepared)
+    return prepared
 
 
 def _made(
@@ -153,28 +163,6 @@ def _close(run: Run, written: RunFolder, prepared: PreparedSet) -> None:
     run.log_artefact(written.folder / MANIFEST)
     run.log_artefact(prepared.folder / MANIFEST, "prepared")
     run.finish()
-
-
-class _Journal:
-    """The epochs of a run on disk, so that a driver that was killed finds those before."""
-
-    def __init__(self, path: Path, selection: str) -> None:
-        self._path, self._selection = path, selection
-
-    def add(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Note an epoch, and among its diagnostics the signs of trouble that the epochs up to it show."""
-        earlier = [past for past in self.records() if past["epoch"] < record["epoch"]]
-        found = metrics_of(symptoms([*earlier, record], self._selection))
-        noted = {**record, "diagnostics": {**record["diagnostics"], **found}}
-        with self._path.open("a") as stream:
-            stream.write(json.dumps(noted) + "\n")
-        return noted
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return one record an epoch, the last that was written."""
-        lines = self._path.read_text().splitlines() if self._path.is_file() else []
-        by_epoch = {record["epoch"]: record for record in map(json.loads, lines)}
-        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
 
 def _finished(request: TrainRequest, data: str) -> RunFolder:

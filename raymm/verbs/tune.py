@@ -18,7 +18,7 @@ from raymm.config import check, setting
 from raymm.data.prepared import KnownPairs, PreparedSet, open_prepared
 from raymm.errors import ConfigError, TrackingError
 from raymm.experiment import Experiment, build_experiment
-from raymm.launch.held import release
+from raymm.launch.population import Population
 from raymm.launch.search import Past, Trial, Trials, listed, make_source
 from raymm.launch.session import connect
 from raymm.launch.space import Space, plain_space
@@ -35,16 +35,20 @@ from raymm.models.registry import find_model
 from raymm.models.spec import FitSpec
 from raymm.report.importance import importance
 from raymm.report.sweep import PAGE, RECORD, sweep_report
-from raymm.report.sweep_record import Finalist, ModelSweep, SweepRecord, TrialRecord, ranked
+from raymm.report.sweep_record import Finalist, ModelSweep, Stage, SweepRecord, TrialRecord, distinct, ranked
 from raymm.tracking.store import Tracking
 from raymm.tracking.sweeps import SweepTracker, tracked_sweep
 from raymm.verbs.best import write_best
 from raymm.verbs.ledger import Ledger, Start
+from raymm.verbs.member import run_member, run_schedule
 from raymm.verbs.ownership import owned
+from raymm.verbs.population import check_population, release_all, values_now
 from raymm.verbs.run import storage_folder
 from raymm.verbs.trial import TrialPlace, nested, run_trial
 
 REQUEST, LEDGER, TRIALS = "request.json", "trials.jsonl", "trials"
+
+SMALLEST = 4  # population of which a quarter is one
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,9 @@ class SweepConfig:
 
     trials: int = setting(20, "trials of each model's search, failed ones included", ge=1)
     minutes: float = setting(0.0, "time of each model's search; 0 sets no limit", unit="minutes", ge=0)
-    search: Literal["optuna", "random", "grid"] = setting("optuna", "who proposes the next trial")
+    search: Literal["optuna", "random", "grid"] = setting(
+        "optuna", "who proposes the next trial; all at once, and so by random or grid, under the scheduler pbt"
+    )
     schedule: ScheduleConfig = setting(ScheduleConfig, "who is stopped early")
     seed: int = setting(0, "seed of the search", ge=0)
     finalists: int = setting(3, "best trials of a model that are repeated with other seeds", ge=1)
@@ -61,8 +67,12 @@ class SweepConfig:
     concurrent: int = setting(0, "trials at the same time; 0 for as many as the cluster carries", ge=0)
 
     def __post_init__(self) -> None:
-        """Check the limits."""
+        """Check the limits, and that a population is one."""
         check(self)
+        if self.schedule.scheduler == "pbt" and self.search == "optuna":
+            raise ConfigError("search: found 'optuna' under pbt, which learns from trials that ended; random or grid")
+        if self.schedule.scheduler == "pbt" and self.trials < SMALLEST:
+            raise ConfigError(f"trials: found {self.trials} under pbt, expected a population of at least {SMALLEST}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +171,8 @@ def _write(sweep: _Sweep, request: TuneRequest, prepared: PreparedSet) -> SweepR
             shutil.rmtree(storage_folder(request.folder / TRIALS / trial.name), ignore_errors=True)
     for model, space in request.spaces.items():
         searched = ledger.of(model)
-        weights = importance(searched, list(space))
+        # Values that came and went say nothing of what an end was due to.
+        weights = {} if request.sweep.schedule.scheduler == "pbt" else importance(searched, list(space))
         models.append(ModelSweep(model, (*searched, *ledger.of(model, repeats=True)), sweep.finalists(model), weights))
     metric = next(iter(sweep.starts.values())).train.loop.selection
     record = SweepRecord(
@@ -196,6 +207,7 @@ class _Sweep:
         audience: Audience,
     ) -> None:
         self._request, self.starts, self.ledger = request, starts, ledger
+        self._population = request.sweep.schedule.scheduler == "pbt"
         self._tracker, self._audience = tracker, audience
 
     def search(self, model: str) -> None:
@@ -207,7 +219,11 @@ class _Sweep:
             for trial in trials
             if trial.state != "running"
         ]
-        waiting = [Trial(trial.name, trial.values) for trial in trials if trial.state == "running"]
+        waiting = [
+            Trial(trial.name, values_now(self._storage(trial.name), trial))
+            for trial in trials
+            if trial.state == "running"
+        ]
         count, phase = sweep.trials - len(trials), f"search {model}"
         seconds = sweep.minutes * 60 - self.ledger.seconds(phase) if sweep.minutes else None
         if seconds is not None and seconds <= 0:
@@ -218,9 +234,13 @@ class _Sweep:
             return
         source = make_source(sweep.search, space, sweep.seed, sweep.trials, past)
         found = Trials(source, waiting, max(0, count), lambda number: f"{model}-{number:03d}", past)
-        scheduler = make_scheduler(sweep.schedule, start.train.loop.epochs, past)
+        scheduler = make_scheduler(sweep.schedule, start.train.loop.epochs, past, space)
         self._audience.step(f"Searching {model}: {len(past)} trials done, {len(waiting)} go on, {max(0, count)} new")
-        self._round(model, phase, found, scheduler, seconds)
+        if self._population:
+            work = partial(run_member, self._place(model), sweep.schedule.interval)
+            self._round(model, phase, work, Population(found.all()), scheduler, seconds)
+        else:
+            self._round(model, phase, partial(run_trial, self._place(model)), found, scheduler, seconds)
 
     def repeat(self, model: str) -> None:
         """Run what is left of the other seeds of a model's finalists."""
@@ -229,7 +249,11 @@ class _Sweep:
         if left:
             self._audience.step(f"Repeating the best of {model} with other seeds: {len(left)} runs")
             scheduler = make_scheduler(ScheduleConfig("fifo"), 1, ())
-            self._round(model, f"repeat {model}", listed(left), scheduler, None)
+            work: Any = partial(run_trial, self._place(model))
+            if self._population:
+                schedules = {run.name: self.ledger.trial(run.name.rpartition("-seed")[0]).stages for run in left}
+                work = partial(run_schedule, self._place(model), schedules)
+            self._round(model, f"repeat {model}", work, listed(left), scheduler, None)
 
     def finalists(self, model: str) -> tuple[Finalist, ...]:
         """Return the finalists with what their seeds gave, the best mean first."""
@@ -240,13 +264,13 @@ class _Sweep:
             records = [self.ledger.trial(run.name) for run in runs]
             seeds |= {str(record.seed): record.value for record in records}
             rated = {seed: value for seed, value in seeds.items() if value is not None}
-            found.append(Finalist(name, trial.values, rated, len(seeds) - len(rated)))
+            found.append(Finalist(name, trial.values, rated, len(seeds) - len(rated), trial.schedule))
         return tuple(sorted(found, key=lambda finalist: -finalist.mean))
 
     def _repeats(self, model: str) -> dict[str, list[Trial]]:
         """Name of each finalist to the runs that it needs beside its own trial."""
         sweep = self._request.sweep
-        best = ranked(self.ledger.of(model))[: sweep.finalists]
+        best = distinct(ranked(self.ledger.of(model)))[: sweep.finalists]
         seeds = 1 if isinstance(find_model(model), FitSpec) else sweep.seeds  # a closed form has no chance in it
         runs = {}
         for trial in best:
@@ -256,35 +280,52 @@ class _Sweep:
             ]
         return runs
 
-    def _round(self, model: str, phase: str, trials: Trials, scheduler: Any, seconds: float | None) -> None:
+    def _round(
+        self, model: str, phase: str, work: Any, trials: Trials | Population, scheduler: Any, seconds: float | None
+    ) -> None:
         start, request = self.starts[model], self._request
         connect(request.address, cpus=cpus_wanted(start.scale, request.sweep.concurrent))
         concurrent = concurrency(start.scale, request.sweep.concurrent)
-        folder = request.folder.absolute()
-        place = TrialPlace(start.plain(), request.prepared.absolute(), folder / TRIALS, request.known_pairs)
         self.ledger.begin_phase(phase)
-        work = partial(run_trial, place)
-        reuse = isinstance(find_model(model), FitSpec)
-        plan = Round(work, folder / "tune", trials, scheduler, concurrent, seconds, reuse)
+        # Members are stopped between two parts alone, where nothing keeps their process busy.
+        reuse = isinstance(find_model(model), FitSpec) or isinstance(trials, Population)
+        plan = Round(work, request.folder.absolute() / "tune", trials, scheduler, concurrent, seconds, reuse)
         run_round(plan, partial(self._on, model))
+
+    def _place(self, model: str) -> TrialPlace:
+        request = self._request
+        folder = request.folder.absolute() / TRIALS
+        return TrialPlace(self.starts[model].plain(), request.prepared.absolute(), folder, request.known_pairs)
+
+    def _storage(self, trial: str) -> Path:
+        return storage_folder(self._request.folder.absolute() / TRIALS / trial)
 
     def _on(self, model: str, event: Event) -> None:
         """Write an event down first, then pass it on."""
-        ledger, result = self.ledger, event.result
+        ledger, result, start = self.ledger, event.result, self.starts[model]
         if event.kind == "started":
-            seed = event.values.get("train.seed", self.starts[model].train.seed)
+            seed = event.values.get("train.seed", start.train.seed)
             repeats = event.name.rpartition("-seed")[0]
             ledger.started(event.name, event.values, Start(model, seed, repeats))
-            self._tracker.started(ledger.trial(event.name), nested(self.starts[model].plain(), event.values))
+            self._tracker.started(ledger.trial(event.name), nested(start.plain(), event.values))
         elif event.kind == "reported":
+            self._change(model, event.name, result.get("lineage"))
             ledger.reported(event.name, result["value"], result["best_epoch"], result["epoch"])
             self._tracker.epochs(event.name, result["records"])
         else:
             ledger.ended(event.name, event.kind, event.reason)
             if event.kind != "finished":
-                release(storage_folder(self._request.folder.absolute() / TRIALS / event.name))
+                release_all(self._storage(event.name))
             self._tracker.ended(ledger.trial(event.name))
         self._audience.trial(ledger.trial(event.name), ledger)
+
+    def _change(self, model: str, name: str, lineage: Mapping[str, Any] | None) -> None:
+        """Note with what a trial goes on, if it says that this is something else than before."""
+        schedule = tuple(Stage(**stage) for stage in lineage["schedule"]) if lineage is not None else ()
+        if lineage is not None and len(schedule) > 1 and schedule != self.ledger.trial(name).schedule:
+            self.ledger.changed(name, schedule, [(epoch, value) for epoch, value in lineage["curve"]])
+            trial = self.ledger.trial(name)
+            self._tracker.changed(trial, nested(self.starts[model].plain(), trial.values))
 
 
 def _start(request: TuneRequest, model: str, prepared: PreparedSet) -> Experiment:
@@ -301,6 +342,8 @@ def _start(request: TuneRequest, model: str, prepared: PreparedSet) -> Experimen
     for name, dimension in request.spaces[model].items():
         for point in dimension.points():
             build_experiment(nested(start.plain(), {name: point}), f"search space of {model}")
+    if request.sweep.schedule.scheduler == "pbt":
+        check_population(request.sweep.schedule, start, request.spaces[model])
     return start
 
 

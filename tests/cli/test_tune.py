@@ -12,7 +12,7 @@ from rich.console import Console
 
 from raymm.cli.arguments import make_parser
 from raymm.cli.display import Display
-from raymm.cli.tune import SweepDisplay, on_domain, start_values
+from raymm.cli.tune import SweepDisplay, _request, on_domain, start_values
 from raymm.errors import ConfigError
 from raymm.experiment import build_experiment
 from raymm.report.sweep_record import TrialRecord
@@ -108,3 +108,16 @@ def test_a_sweep_whose_driver_is_killed_goes_on(prepared_sample, tmp_path):
     runs = open_tracking(None, tmp_path).reach("looking", look)
     assert sorted(run.info.run_name for run in runs) == sorted([*trials, "killed"])
     assert len(trials) == 7  # three of each search, and one run with another seed
+
+
+def test_a_population_is_drawn_by_random_unless_asked_otherwise():
+    typed = ["tune", "bprmf", "--data", "d", "--name", "n", "--set", "settings.width=16"]
+    asked = make_parser().parse_args([*typed, "--scheduler", "pbt", "--interval", "5", "--trials", "8"])
+    request = _request(asked, "local")
+    assert (request.sweep.search, request.sweep.schedule.scheduler) == ("random", "pbt")
+    assert (request.sweep.schedule.interval, request.sweep.trials) == (5, 8)
+    assert "settings.width" not in request.spaces["bprmf"]
+    assert _request(make_parser().parse_args(typed), "local").sweep.search == "optuna"
+    for more, words in ((["--search", "optuna"], "random or grid"), (["--trials", "3"], "at least 4")):
+        with pytest.raises(ConfigError, match=words):
+            _request(make_parser().parse_args([*typed, "--scheduler", "pbt", *more]), "local")

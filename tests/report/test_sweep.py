@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 
 from raymm.report.sweep import PAGE, RECORD, render_sweep, sweep_report, sweep_table
-from raymm.report.sweep_record import ModelSweep
+from raymm.report.sweep_record import ModelSweep, Stage
 from tests.report.sweeps import make_sweep
 
 
@@ -38,3 +38,18 @@ def test_the_table_fits_a_terminal_and_puts_the_best_model_first():
     assert [row[1:4] for row in rows] == [["12", "3", "3"]] * 2
     means = [float(row[5]) for row in rows]
     assert means == sorted(means, reverse=True)
+
+
+def test_the_page_says_how_the_settings_of_the_winner_changed():
+    record = make_sweep()
+    page = render_sweep(record)
+    assert "How the settings" not in page
+    model = record.models[0]
+    schedule = (Stage(0, {"settings.rate": 0.25}), Stage(10, {"settings.rate": 0.3125}, "lightgcn-<i>2</i>"))
+    winner = dataclasses.replace(model.winner, schedule=schedule)
+    model = dataclasses.replace(model, finalists=(winner, *model.finalists[1:]))
+    page = render_sweep(dataclasses.replace(record, models=(model, *record.models[1:])))
+    assert page.count("How the settings") == 1
+    assert "settings.rate = 0.25<" in page
+    assert "settings.rate = 0.3125<" in page
+    assert "lightgcn-&lt;i&gt;2&lt;/i&gt;" in page

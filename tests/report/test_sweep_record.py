@@ -1,8 +1,9 @@
 import statistics
+from dataclasses import replace
 
 import pytest
 
-from raymm.report.sweep_record import Finalist, ModelSweep, TrialRecord, ranked
+from raymm.report.sweep_record import Finalist, ModelSweep, Stage, TrialRecord, distinct, ranked
 
 
 def _trial(name, state, value, repeats=""):
@@ -36,3 +37,13 @@ def test_mean_and_spread_are_over_seeds():
     assert finalist.spread == pytest.approx(statistics.stdev([0.3, 0.5, 0.1]))
     assert Finalist("e", {}, {"0": 0.3}).spread is None
     assert Finalist("e", {}, {}).mean == float("-inf")
+
+
+def test_weights_that_several_trials_share_count_once():
+    start, changed = Stage(0, {"rate": 0.1}), Stage(4, {"rate": 0.2}, "a")
+    donor = TrialRecord("a", "m", 0, start.values, state="finished", value=0.5, best_epoch=4)
+    idle = replace(donor, name="b", values=changed.values, schedule=(start, changed))  # not better since epoch 4
+    better = replace(idle, name="c", value=0.6, best_epoch=7)
+    same_values = replace(better, name="d", schedule=(start, replace(changed, source="b")))  # b had nothing of its own
+    other = replace(donor, name="e", values={"rate": 0.3})
+    assert [trial.name for trial in distinct(ranked((donor, idle, better, same_values, other)))] == ["c", "a", "e"]

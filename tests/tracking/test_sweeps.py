@@ -1,9 +1,10 @@
+import json
 import time
 from dataclasses import replace
 
 import pytest
 
-from raymm.report.sweep_record import ModelSweep, SweepRecord, TrialRecord
+from raymm.report.sweep_record import ModelSweep, Stage, SweepRecord, TrialRecord
 from raymm.tracking.store import TrackingConfig, open_tracking
 from raymm.tracking.sweeps import tracked_sweep
 
@@ -110,3 +111,17 @@ def test_an_interrupted_sweep_says_so_and_the_machine_is_sampled(store_folder, t
     runs = _runs(tracking, "four")
     assert {run.info.status for run in runs.values()} == {"KILLED"}
     assert "system/cpu_utilization_percentage" in runs["four"].data.metrics
+
+
+def test_settings_that_change_are_logged_beside_the_first_ones(store_folder, tmp_path):
+    tracking = open_tracking(None, store_folder, TrackingConfig(experiment="sweeps"))
+    trial = TrialRecord("toy-000", "toy", 0, {"settings.rate": 0.5})
+    schedule = (Stage(0, {"settings.rate": 0.25}), Stage(4, {"settings.rate": 0.3}, "toy-001"))
+    with tracked_sweep(tracking, tmp_path / "changing", "f" * 16, METHOD) as tracker:
+        tracker.started(trial, {"settings": {"rate": 0.5}})
+        tracker.changed(replace(trial, values={"settings.rate": 0.3}, schedule=schedule), {"settings": {"rate": 0.3}})
+    run = _runs(tracking, "changing")["toy-000"]
+    assert run.data.params["settings.rate"] == "0.5"
+    assert run.data.tags["raymm.changed.settings.rate"] == "0.3"
+    assert [stage["epoch"] for stage in json.loads(run.data.tags["raymm.schedule"])] == [0, 4]
+    assert run.data.metrics["schedule.settings.rate"] == 0.3

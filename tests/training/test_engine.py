@@ -106,3 +106,29 @@ def test_the_toy_and_the_engine_satisfy_the_protocols():
     assert isinstance(Toy(single()), RecModel)
     assert isinstance(torch_engine(single()), Engine)
     assert isinstance(next(iter(toy_source(single()).epoch(1))), Batch)
+
+
+def test_a_stored_engine_goes_on_with_other_settings_of_the_optimiser(tmp_path):
+    first = torch_engine(single())
+    losses_of(first, single(), epochs=(1,))
+    first.save(tmp_path)
+    config = OptimizerConfig(learning_rate=0.3, beta1=0.5)
+    model = Toy(single(), 9)
+    engine = TorchEngine(model, single(), config, CPU)
+    engine.load(tmp_path)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    stored = {name: dict(engine._optimizer.state[value]) for name, value in model.named_parameters()}
+    engine.start_epoch(2)
+    groups = model.parameter_groups()
+    rates = {id(value): 0.3 * group.learning_rate_scale for group in groups for value in group.parameters}
+    stored = {name: {slot: part.clone() for slot, part in state.items()} for name, state in stored.items()}
+    engine.step(next(iter(toy_source(single()).epoch(2))))
+    for name, value in model.named_parameters():
+        # Adam (Kingma and Ba, 2015), algorithm 1, from the stored moments, with the new rates
+        step = float(stored[name]["step"]) + 1
+        mean = 0.5 * stored[name]["exp_avg"] + 0.5 * value.grad
+        square = 0.999 * stored[name]["exp_avg_sq"] + 0.001 * value.grad**2
+        move = mean / (1 - 0.5**step) / ((square / (1 - 0.999**step)).sqrt() + 1e-8)
+        assert step > 1
+        assert move.abs().max() > 0.1
+        assert torch.allclose(before[name] - value.detach(), rates[id(value)] * move, rtol=1e-3, atol=1e-6)

@@ -1,11 +1,13 @@
+import json
 import tomllib
+from dataclasses import replace
 
 import pytest
 
 from raymm import config
 from raymm.errors import ConfigError
 from raymm.experiment import build_experiment
-from raymm.report.sweep_record import Finalist, ModelSweep, TrialRecord
+from raymm.report.sweep_record import Finalist, ModelSweep, Stage, TrialRecord
 from raymm.verbs.best import to_toml, write_best
 from raymm.verbs.trial import nested
 
@@ -44,3 +46,21 @@ def test_toml_comes_back_as_it_was():
     assert tomllib.loads(to_toml(values)) == values
     with pytest.raises(ConfigError, match="None"):
         to_toml({"a": None})
+
+
+def test_settings_that_changed_are_written_as_what_they_are(tmp_path):
+    name = "train.optimizer.learning_rate"
+    schedule = (Stage(0, {name: 0.1}), Stage(20, {name: 0.08}, "lightgcn-001"))
+    swept = _swept({name: 0.08})
+    changed = replace(swept, finalists=(replace(swept.finalists[0], schedule=schedule),))
+    path = tmp_path / "best_lightgcn.toml"
+    write_best(path, {"model": "lightgcn"}, changed, "ndcg@10")
+    text = path.read_text()
+    assert "the last of 2 settings" in text
+    assert "best_lightgcn.schedule.json" in text
+    assert build_experiment(tomllib.loads(text)).train.optimizer.learning_rate == 0.08
+    stored = json.loads((tmp_path / "best_lightgcn.schedule.json").read_text())
+    assert tuple(Stage(**stage) for stage in stored["schedule"]) == schedule
+    write_best(path, {"model": "lightgcn"}, swept, "ndcg@10")  # a later winner without a schedule
+    assert "the last of" not in path.read_text()
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]

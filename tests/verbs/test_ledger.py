@@ -1,6 +1,7 @@
 import pytest
 
 from raymm.errors import ArtefactError
+from raymm.report.sweep_record import Stage
 from raymm.verbs.ledger import Ledger, Start
 
 
@@ -74,3 +75,16 @@ def test_a_line_that_was_cut_off_is_dropped_and_another_is_refused(tmp_path):
     path.write_text(whole.replace('"event"', '"evnt"', 1))
     with pytest.raises(ArtefactError, match="line 1"):
         Ledger(path)
+
+
+def test_settings_that_changed_are_read_back_with_all_that_led_to_them(tmp_path):
+    ledger = _filled(tmp_path / "trials.jsonl")
+    schedule = (Stage(0, {"a": 2.0}), Stage(4, {"a": 2.4}, "m-000"))
+    ledger.reported("m-002", 0.25, 6, 6)
+    ledger.changed("m-002", schedule, [(2, 0.3), (4, 0.4)])
+    ledger.reported("m-002", 0.5, 5, 5)
+    trial = Ledger(tmp_path / "trials.jsonl").trial("m-002")
+    assert trial == ledger.trial("m-002")
+    assert (trial.values, trial.schedule, trial.stages) == ({"a": 2.4}, schedule, schedule)
+    assert trial.curve == ((2, 0.3), (4, 0.4), (5, 0.5))  # of the weights that it has; those it gave up are gone
+    assert ledger.trial("m-000").stages == (Stage(0, {"a": 1}),)

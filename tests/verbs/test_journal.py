@@ -1,0 +1,23 @@
+from raymm.report.symptoms import metrics_of, symptoms
+from raymm.verbs.journal import Journal
+
+
+def test_an_epoch_that_comes_again_counts_as_it_came_last(tmp_path):
+    journal = Journal(tmp_path / "epochs.jsonl")
+    assert journal.records() == []
+    for epoch, value in ((1, 0.1), (2, 0.2), (3, 0.3), (2, 0.25)):
+        noted = journal.add({"epoch": epoch, "value": value, "diagnostics": {"seen": 1.0}}, "ndcg@10")
+        assert noted["diagnostics"]["seen"] == 1.0
+    assert [(record["epoch"], record["value"]) for record in journal.records()] == [(1, 0.1), (2, 0.25), (3, 0.3)]
+
+
+def test_an_epoch_is_noted_with_the_signs_of_trouble_up_to_it(tmp_path):
+    journal = Journal(tmp_path / "epochs.jsonl")
+    for epoch, leaked in ((1, 0.01), (2, 0.4)):
+        record = {"epoch": epoch, "validation": {}, "diagnostics": {"match.leaked": leaked}}
+        journal.add(record, "ndcg@10")
+    found = [record["diagnostics"] for record in journal.records()]
+    expected = [metrics_of(symptoms(journal.records()[: place + 1], "ndcg@10")) for place in range(2)]
+    assert [signs["warning.leaking_mask"] for signs in expected] == [0.0, 1.0]
+    for diagnostics, signs in zip(found, expected, strict=True):
+        assert signs.items() <= diagnostics.items()
