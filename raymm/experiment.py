@@ -76,6 +76,9 @@ class ScaleConfig:
     structures: str = setting(
         "", "folder that keeps item graphs and clusters for later runs, seen by all nodes; empty: beside the data"
     )
+    rows_gib: float = setting(
+        16.0, "memory of each worker for training rows, 56 B each: they are held, not streamed", unit="GiB", gt=0
+    )
     max_failures: int = setting(2, "times that workers are restarted from the last checkpoint", ge=0)
 
     def __post_init__(self) -> None:

@@ -16,9 +16,10 @@ from ray.train import DataConfig
 
 from raymm.data.prepared import PreparedSet
 from raymm.data.sampling import Positives
-from raymm.errors import DataError
+from raymm.errors import ConfigError, DataError
 
 _COLUMNS = ["user", "item", "row"]
+_ROW_BYTES = 56  # while rows are collected: 24 read, 24 gathered, 8 for their order; 32 for as long as training goes on
 
 
 class WholeShards(DataConfig):  # type: ignore[misc]
@@ -47,6 +48,27 @@ def training_dataset(prepared: PreparedSet, domain: str) -> Any:
     """Open one domain's training interactions as a Ray dataset of the columns user, item and row."""
     paths = [str(path) for path in prepared.train_files(domain)]
     return ray.data.read_parquet(paths, columns=_COLUMNS)
+
+
+def check_memory(prepared: PreparedSet, budget_gib: float) -> None:
+    """Refuse what would not fit before any worker starts.
+
+    Args:
+        prepared: The data, as the run sees them.
+        budget_gib: `scale.rows_gib`.
+
+    Raises:
+        ConfigError: The training rows of all domains take more than that.
+    """
+    rows = sum(facts.n_train for facts in prepared.domains)
+    need = rows * _ROW_BYTES / 2**30
+    if need > budget_gib:
+        raise ConfigError(
+            f"{rows:,} training rows, {need:.3g} GiB in each worker",
+            f"at most {budget_gib:g} GiB",
+            "scale.rows_gib",
+            "raise it where the nodes have the memory, or train on fewer rows (cleaning.core_users, train.domain)",
+        )
 
 
 def read_positives(prepared: PreparedSet) -> tuple[Positives, ...]:

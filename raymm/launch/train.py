@@ -22,7 +22,7 @@ from raymm.errors import ClusterError, ConfigError, RaymmError, TrainingError
 from raymm.experiment import Experiment
 from raymm.launch.background import start_errands
 from raymm.launch.board import start_board
-from raymm.launch.ingest import WholeShards, training_dataset
+from raymm.launch.ingest import WholeShards, check_memory, training_dataset
 from raymm.launch.structures import make_structures
 from raymm.launch.worker import best_scorers, train_worker
 from raymm.models.registry import find_trained
@@ -86,6 +86,7 @@ def run_training(
         RaymmError: Whatever went wrong on a worker.
     """
     find_trained(experiment.model).check([facts.name for facts in prepared.domains])
+    check_memory(prepared, experiment.scale.rows_gib)
     _claim(storage, experiment, prepared, known_pairs)
     start = part.start if part is not None else None
     resources = _resources(experiment)

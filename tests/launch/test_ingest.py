@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from raymm.launch.ingest import WholeShards, gather_ragged, training_dataset
+from raymm.errors import ConfigError
+from raymm.launch.ingest import WholeShards, check_memory, gather_ragged, training_dataset
 from tests.processes import run_ranks
 
 
@@ -12,6 +13,17 @@ def _gather(rank):
 
 def test_ragged_parts_arrive_whole_on_every_rank():
     assert run_ranks(_gather, 3) == [[[], [[10, 11]], [[20, 21], [22, 23]]]] * 3
+
+
+@pytest.mark.ray
+def test_rows_beyond_the_stated_memory_are_refused_before_workers_start(prepared_sample):
+    from raymm.data.prepared import open_prepared
+
+    prepared = open_prepared(prepared_sample)
+    rows = sum(facts.n_train for facts in prepared.domains)
+    check_memory(prepared, rows * 56 / 2**30)
+    with pytest.raises(ConfigError, match=f"{rows:,} training rows"):
+        check_memory(prepared, (rows * 56 - 1) / 2**30)
 
 
 @pytest.mark.ray
