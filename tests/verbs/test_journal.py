@@ -21,3 +21,11 @@ def test_an_epoch_is_noted_with_the_signs_of_trouble_up_to_it(tmp_path):
     assert [signs["warning.leaking_mask"] for signs in expected] == [0.0, 1.0]
     for diagnostics, signs in zip(found, expected, strict=True):
         assert signs.items() <= diagnostics.items()
+
+
+def test_signs_of_what_was_not_observed_are_not_given(tmp_path):
+    journal = Journal(tmp_path / "epochs.jsonl")
+    leaking = {"transfer.active": 1.0, "match.leaked": 0.4, "match.converged": 1.0}
+    noted = journal.add({"epoch": 1, "validation": {}, "diagnostics": leaking}, "ndcg@10")
+    assert noted["diagnostics"]["warning.leaking_mask"] == 1.0
+    assert "warning.flat_plan" not in noted["diagnostics"]

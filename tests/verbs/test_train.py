@@ -6,7 +6,7 @@ from raymm import config
 from raymm.errors import ArtefactError, ConfigError
 from raymm.experiment import build_experiment
 from raymm.verbs.run import storage_folder
-from raymm.verbs.train import _Journal, train
+from raymm.verbs.train import train
 from tests.verbs.conftest import SMALL
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
@@ -54,15 +54,3 @@ def test_a_damaged_prepared_set_is_refused_before_anything_starts(trained, tmp_p
     request = dataclasses.replace(trained.request, prepared=broken, folder=tmp_path / "run")
     with pytest.raises(ArtefactError, match=r"shared\.parquet: changed"):
         train(request, None, pytest.fail)
-
-
-def test_signs_of_trouble_are_noted_with_the_epochs_that_show_them(tmp_path):
-    journal = _Journal(tmp_path / "epochs.jsonl", "ndcg@10")
-    leaking = {"transfer.active": 1.0, "match.leaked": 0.4, "match.converged": 1.0}
-    noted = [
-        journal.add({"epoch": epoch, "validation": {}, "diagnostics": {**leaking, "match.leaked": 0.4 * (epoch > 1)}})
-        for epoch in (1, 2)
-    ]
-    assert [record["diagnostics"]["warning.leaking_mask"] for record in noted] == [0.0, 1.0]
-    assert journal.records() == noted
-    assert "warning.flat_plan" not in noted[1]["diagnostics"]  # nothing that could show it was observed
