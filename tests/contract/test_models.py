@@ -111,7 +111,7 @@ def _losses(rank_, shape):
     return {case: [record.losses for record in _trained(*case, make_grid(*shape), epochs=4)[1]] for case in CASES}
 
 
-@pytest.mark.parametrize("shape", [(2, 1), (1, 2)])
+@pytest.mark.parametrize("shape", [(2, 1), pytest.param((1, 2), marks=pytest.mark.slow)])
 def test_any_grid_of_ranks_gives_the_losses_of_one(shape):
     alone = _losses(0, (1, 1))
     assert set(alone) == set(CASES)

@@ -15,6 +15,19 @@ SCRIPTS = sorted(JOBS.glob("*.py"))
 FILES = sorted((JOBS / "experiments").glob("*.toml"))
 FAMILIES = [path for path in FILES if "variants" in config.read_toml(path)]
 EXPERIMENTS = [path for path in FILES if path not in FAMILIES]
+# In one process, as most of the time goes into importing torch.
+ALL_HELP = """
+import runpy, sys
+for script in sys.argv[1:]:
+    print(chr(12) + script)
+    sys.argv = [script, "--help"]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, (script, end.code)
+    else:
+        raise AssertionError(script)
+"""
 
 
 def test_there_are_jobs():
@@ -23,11 +36,12 @@ def test_there_are_jobs():
     assert len(FAMILIES) >= 5
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_job_explains_itself(script, tmp_path):
-    command = [sys.executable, str(script), "--help"]
+def test_every_job_explains_itself(tmp_path):
+    command = [sys.executable, "-c", ALL_HELP, *map(str, SCRIPTS)]
     shown = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
-    assert "usage:" in shown
+    parts = shown.split("\f")[1:]
+    assert [part.partition("\n")[0] for part in parts] == list(map(str, SCRIPTS))
+    assert [part for part in parts if "usage:" not in part] == []
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)

@@ -191,6 +191,7 @@ def test_real_posters_go_through_clip(ray_cluster: object, tmp_path: Path) -> No
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_texts_go_through_models_beside_the_default(ray_cluster: object, tmp_path: Path) -> None:
     bert = write_bert(tmp_path / "bert")
     deep = {"name": "deep", "encoder": "transformer", "column": "text", "model": "bert", "max_missing": 0.4, "shard": 3}
