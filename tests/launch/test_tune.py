@@ -68,7 +68,7 @@ def test_trials_end_as_they_should_and_give_their_cpus_back(ray_cluster, tmp_pat
     patience = time.monotonic() + 30
     while ray.available_resources().get("CPU", 0) < before and time.monotonic() < patience:
         time.sleep(0.2)
-    assert ray.available_resources()["CPU"] == before
+    assert ray.available_resources()["CPU"] >= before
 
 
 @pytest.mark.ray

@@ -163,4 +163,4 @@ def test_trainings_are_stopped_early_repeated_with_other_seeds_and_give_their_cp
     patience = time.monotonic() + 30
     while ray.available_resources().get("CPU", 0) < before and time.monotonic() < patience:
         time.sleep(0.2)
-    assert ray.available_resources()["CPU"] == before
+    assert ray.available_resources()["CPU"] >= before
