@@ -8,6 +8,7 @@ from pathlib import Path
 import raymm
 from raymm import config
 from raymm.cli import compare, describe, experiment, export, pull, recommend, tune
+from raymm.cli.names import folder_name
 from raymm.experiment import describe_experiment
 from raymm.models.registry import MODELS
 from raymm.transport.population import PopulationConfig
@@ -108,7 +109,9 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", choices=sorted(MODELS), help="which model")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared folder")
-    parser.add_argument("--name", help="name of the run; an interrupted run of this name goes on (default: by time)")
+    parser.add_argument(
+        "--name", type=folder_name, help="name of the run; an interrupted run of this name goes on (default: by time)"
+    )
     _experiment(parser)
     _tracking(parser)
     _ray(parser)
@@ -148,7 +151,7 @@ def _pipeline(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the prepared set goes, or stands already (default: by recipe)",
     )
-    parser.add_argument("--run-name", metavar="NAME", help="name of the run (default: by time)")
+    parser.add_argument("--run-name", type=folder_name, metavar="NAME", help="name of the run (default: by time)")
     _model_name(parser)
     _experiment(parser)
     _tracking(parser)

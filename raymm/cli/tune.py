@@ -15,6 +15,7 @@ from rich.text import Text
 
 from raymm import config
 from raymm.cli.display import Display
+from raymm.cli.names import folder_name
 from raymm.errors import ConfigError
 from raymm.experiment import build_experiment
 from raymm.models.registry import MODELS, find_model
@@ -52,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.formatter_class = _TUNE, argparse.RawDescriptionHelpFormatter
     parser.add_argument("models", nargs="+", choices=sorted(MODELS), metavar="MODEL", help="models to tune")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared folder")
-    parser.add_argument("--name", required=True, help="name of the sweep; an interrupted one of this name goes on")
+    parser.add_argument(
+        "--name", type=folder_name, required=True, help="name of the sweep; an interrupted one of this name goes on"
+    )
     parser.add_argument("--sweeps", type=Path, default=Path("sweeps"), metavar="DIR", help="folder of sweeps")
     parser.add_argument(
         "--domain", help="judge by this domain alone; models of one domain are trained on it (default: all domains)"

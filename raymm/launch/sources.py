@@ -244,12 +244,12 @@ def _check_shares(files: Files, by_source: np.ndarray, rows: pa.Table, lines: np
     sources, reasons = rows["source"].to_numpy(), rows["reason"].to_pylist()
     for number, path in enumerate(files.paths):
         malformed, total = int(by_source[number, Fate.MALFORMED]), int(by_source[number].sum())
-        if malformed > limit * total:
+        if malformed > limit * total or 0 < total == malformed:
             first = np.flatnonzero(sources == number)[:3]
             examples = "; ".join(f"line {lines[place]}: {reasons[place]}" for place in first)
             raise DataError(
                 f"{malformed:,} of {total:,} rows are malformed ({malformed / total:.2%}): {examples}",
-                f"at most {limit:.2%}",
+                f"at most {limit:.2%}" if limit < 1 else "a row that can be read",
                 path,
                 "mend the file, the delimiter or the columns in the recipe, or raise cleaning.max_malformed",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import math
+import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,13 +78,16 @@ Space = Mapping[str, Dimension]
 
 
 def find_space(model: str) -> Path:
-    """Return the file of a model's space that comes with raymm: `tune_spaces/MODEL.py`, here or beside the package.
+    """Return the file of a model's space that comes with raymm.
+
+    It is `tune_spaces/MODEL.py`: here, beside the package in a clone, or where an installation keeps its data files.
 
     Raises:
         ConfigError: There is none.
     """
     name = f"{model}.py"
-    places = [Path("tune_spaces"), Path(raymm.__file__).parents[1] / "tune_spaces"]
+    installed = Path(sysconfig.get_path("data")) / "share" / "raymm"
+    places = [folder / "tune_spaces" for folder in (Path(), Path(raymm.__file__).parents[1], installed)]
     for folder in places:
         if (folder / name).is_file():
             return folder / name

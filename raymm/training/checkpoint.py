@@ -118,8 +118,9 @@ def _open(path: Path) -> tuple[Any, dict[str, Any]]:
             raise TrainingError(f"schema {index['schema']}", f"schema {SCHEMA}", str(path), _REMEDY)
         if index["sha256"] != hash_file(path):
             raise TrainingError("bytes that differ from the checksum", "the file as it was written", str(path), _REMEDY)
-        return safe_open(path, framework="pt"), index["columns"]
-    except (SafetensorError, ValueError, KeyError) as error:
+        columns = {str(name): tuple(map(int, share)) for name, share in index["columns"].items()}
+        return safe_open(path, framework="pt"), columns
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"a damaged file ({error})", "a checkpoint of raymm", str(path), _REMEDY) from error
 
 

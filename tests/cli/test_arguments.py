@@ -29,3 +29,12 @@ def test_the_settings_of_a_matching_are_listed_too():
     rows = {name: words for name, _, words in settings_table("match")}
     assert "partition.target_gap" in rows
     assert all(rows.values())
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "ease", "--data", "d", "--name", "a/b"], ["tune", "ease", "--data", "d", "--name", "../x"]]
+)
+def test_a_name_of_a_run_is_no_path(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        make_parser().parse_args(words)
+    assert "names no folder" in capsys.readouterr().err

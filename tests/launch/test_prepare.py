@@ -178,6 +178,14 @@ def test_too_many_malformed_rows_are_an_error_that_shows_some(tmp_path: Path) ->
     assert not list(tmp_path.glob(".*partial"))
 
 
+def test_a_file_of_malformed_rows_alone_is_an_error_whatever_the_limit(tmp_path: Path) -> None:
+    recipe = write_toy(tmp_path)
+    recipe.write_text(recipe.read_text().replace("max_malformed = 0.1", "max_malformed = 1"))
+    (tmp_path / "a.tsv").write_text("who\twhat\tstars\tat\tplace\n" + "u;i;3;5;5\n" * 9)
+    with pytest.raises(DataError, match=r"(?s)a\.tsv.*9 of 9 rows are malformed.*line 2: 1 field.*a row that can be"):
+        prepare(recipe, tmp_path / "out")
+
+
 def test_packed_file_that_broke_off_is_named(tmp_path: Path) -> None:
     recipe = write_toy(tmp_path)
     packed = (tmp_path / "b.csv.gz").read_bytes()

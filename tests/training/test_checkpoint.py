@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -69,6 +71,24 @@ def test_damaged_bytes_are_found(tmp_path, damage):
     path.write_bytes(data[:-5] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(TrainingError, match="checksum"):
         _read(tmp_path)
+
+
+@pytest.mark.parametrize("index", ["[]", "{}", "null", '{"schema": 1}', "", '"columns"'])
+def test_an_index_that_is_none_is_damage(tmp_path, index):
+    _write(tmp_path, 1)
+    (tmp_path / "columns-0-of-1.json").write_text(index)
+    with pytest.raises(TrainingError, match=r"damaged|schema"):
+        _read(tmp_path)
+
+
+def test_columns_that_are_none_are_damage(tmp_path):
+    _write(tmp_path, 1)
+    path = tmp_path / "columns-0-of-1.json"
+    index = json.loads(path.read_text())
+    for columns in ([], None, {"a": 3}, {"a": ["x", 0, 1]}):
+        path.write_text(json.dumps({**index, "columns": columns}))
+        with pytest.raises(TrainingError, match="damaged"):
+            _read(tmp_path)
 
 
 def test_another_shape_is_an_error_that_names_the_tensor(tmp_path):
