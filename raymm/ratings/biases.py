@@ -17,30 +17,39 @@ RATER_SHRINKAGE = 5.0
 
 @dataclass(frozen=True, eq=False)
 class ItemBias:
-    """How much better than the mean each item is rated, shrunken: `b_i = sum(r - mean) / (count + shrinkage)`.
+    """How much better than the mean each item is rated, shrunken: `b_i = (sum(r - mean) + k l_i) / (count + k)`.
+
+    What an item is drawn to is `l_i = intercept + slope log(1 + count)`: where the popular are rated better, a rare
+    item is no average one. In the plain form it is 0.
 
     Attributes:
         mean: Mean of all ratings.
-        shrinkage: Number of average ratings that each item is given beside its own.
+        shrinkage: k, number of usual ratings that each item is given beside its own.
         sums: (I,) sums of `r - mean`.
         counts: (I,) ratings of each item.
+        intercept: Of the line.
+        slope: Of the line.
     """
 
     mean: float
     shrinkage: float
     sums: np.ndarray
     counts: np.ndarray
+    intercept: float = 0.0
+    slope: float = 0.0
 
     @property
     def values(self) -> np.ndarray:
-        """(I,) the biases; 0 of an item that nobody rated."""
-        return np.asarray(self.sums / (self.counts + self.shrinkage))
+        """(I,) the biases; of an item that nobody rated, where the line begins."""
+        return self._shrunken(self.sums, self.counts)
 
     def leave_one_out(self, items: np.ndarray, ratings: np.ndarray) -> np.ndarray:
         """Return each row's item bias as it is without that row: what a training row may know of its own item."""
-        return np.asarray(
-            (self.sums[items] - (ratings - self.mean)) / (self.counts[items] - 1.0 + self.shrinkage), dtype=np.float64
-        )
+        return self._shrunken(self.sums[items] - (ratings - self.mean), self.counts[items] - 1.0)
+
+    def _shrunken(self, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        usual = self.intercept + self.slope * np.log1p(counts)
+        return np.asarray((sums + self.shrinkage * usual) / (counts + self.shrinkage), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +92,27 @@ class Floor:
         return self.items.leave_one_out(rows.items, rows.ratings - self.rater_bias[rows.users])
 
 
-def fit_item_bias(table: RatingTable, shrinkages: Sequence[float] = SHRINKAGES) -> ItemBias:
-    """Fit item biases; the shrinkage is the one with the least leave-one-out squared error."""
+def fit_item_bias(
+    table: RatingTable, shrinkages: Sequence[float] = SHRINKAGES, by_popularity: bool = False
+) -> ItemBias:
+    """Fit item biases; the shrinkage is the one with the least leave-one-out squared error.
+
+    Args:
+        table: Ratings.
+        shrinkages: Candidates.
+        by_popularity: Draw items to a line in the logarithm of how many rated them, instead of to the mean of ratings.
+            It is fitted to the items' means, each weighed by how far it can be trusted, `count / (count + shrinkage)`.
+    """
     mean = table.mean
     sums, counts = table.item_sums(table.ratings - mean), table.item_counts
 
-    def error(shrinkage: float) -> float:
-        left_out = ItemBias(mean, shrinkage, sums, counts).leave_one_out(table.items, table.ratings)
-        missed = table.ratings - mean - left_out
-        return float(missed @ missed)
+    def fitted(shrinkage: float) -> tuple[float, ItemBias]:
+        line = _popularity_line(sums, counts, shrinkage) if by_popularity else (0.0, 0.0)
+        bias = ItemBias(mean, shrinkage, sums, counts, *line)
+        missed = table.ratings - mean - bias.leave_one_out(table.items, table.ratings)
+        return float(missed @ missed), bias
 
-    return ItemBias(mean, min(shrinkages, key=error), sums, counts)
+    return min((fitted(shrinkage) for shrinkage in shrinkages), key=lambda one: one[0])[1]
 
 
 def shrunken_user_bias(table: RatingTable, item_bias: ItemBias, shrinkage: float) -> np.ndarray:
@@ -110,14 +129,15 @@ def fit_floor(problem: ColdStart, corrected: bool = False, shrinkages: Sequence[
     Args:
         problem: Training ratings.
         corrected: Take raters' own biases off before items' biases are fitted, as mild raters make an item look good;
-            and fit a slope of the item bias. The plain form is the yardstick, this one the better base.
+            draw items that few rated to what is usual for so few, not to the mean; and fit a slope of the item bias.
+            The plain form is the yardstick, this one the better base.
         shrinkages: Candidates.
     """
     target = problem.target
     rater_bias = np.zeros(target.n_users)
     if corrected:
-        rater_bias = shrunken_user_bias(target, fit_item_bias(target, shrinkages), RATER_SHRINKAGE)
-    items = fit_item_bias(target.with_ratings(target.ratings - rater_bias[target.users]), shrinkages)
+        rater_bias = shrunken_user_bias(target, fit_item_bias(target, shrinkages, corrected), RATER_SHRINKAGE)
+    items = fit_item_bias(target.with_ratings(target.ratings - rater_bias[target.users]), shrinkages, corrected)
     source_items = fit_item_bias(problem.source, shrinkages)
     start = Floor(items, rater_bias, source_items, np.zeros(problem.source.n_users), 0.0, 0.0, 0.0)
     rows = target.rows(problem.shared_rows)
@@ -141,3 +161,14 @@ def fit_floor(problem: ColdStart, corrected: bool = False, shrinkages: Sequence[
         return float(missed @ missed), floor
 
     return min((fitted(shrinkage) for shrinkage in shrinkages), key=lambda one: one[0])[1]
+
+
+def _popularity_line(sums: np.ndarray, counts: np.ndarray, shrinkage: float) -> tuple[float, float]:
+    """Fit items' means to the logarithm of their counts, by weighted least squares: intercept and slope."""
+    rated = counts > 0
+    inputs = np.column_stack([np.ones(int(rated.sum())), np.log1p(counts[rated])])
+    weights = np.sqrt(counts[rated] / (counts[rated] + shrinkage))
+    (intercept, slope), *_ = np.linalg.lstsq(
+        inputs * weights[:, None], weights * sums[rated] / counts[rated], rcond=None
+    )
+    return float(intercept), float(slope)

@@ -24,7 +24,7 @@ class FloorConfig:
 
     style: bool = setting(True, "correct it by how users rate in the source: floor+; false is the plain floor")
     corrected: bool = setting(
-        False, "take raters' own biases off before items' biases are fitted, and fit a slope of the item bias"
+        False, "take raters' own biases off items' biases, draw rare items to the usual, fit a slope: MIMNet's base"
     )
 
     def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ def floor(config: FloorConfig, problem: ColdStart, seed: int) -> Scorer:
 def scalar_bridge(config: BridgeConfig, problem: ColdStart, seed: int) -> Scorer:
     """Predict floor+ and `g <p, v>`: one number carries what is known of taste from one domain into the other.
 
-    Its base corrects item biases for the raters' own; see `ratings.biases.fit_floor`. Any network between the domains
+    Its base is the corrected one of `ratings.biases.fit_floor`. Any network between the domains
     has this to beat.
     """
     generator = np.random.default_rng(seed)
