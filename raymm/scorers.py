@@ -16,13 +16,11 @@ import torch
 from raymm.artefacts import hash_file
 from raymm.contracts import Scorer
 from raymm.errors import ArtefactError, DataError
+from raymm.products import AT_ONCE, Csr, check_array, check_csr, known_ids, products, read_from_rows, voted
 
 ARRAYS = "scorer.safetensors"
 LABEL = "scorer.json"
 SCHEMA = 1
-
-_ITEM_CHUNK = 2048  # items converted to float64 at a time: the copy stays in the processor's cache
-_PRODUCTS = 1 << 17  # entries of a sparse product that are multiplied at a time, for the same reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +42,8 @@ class DotScorer:
 
     def __post_init__(self) -> None:
         """Check shapes and types."""
-        _check("users", self.users, torch.float32, dimensions=2)
-        _check("items", self.items, torch.float32, dimensions=2)
+        check_array("users", self.users, torch.float32, dimensions=2)
+        check_array("items", self.items, torch.float32, dimensions=2)
         if self.users.shape[1] != self.items.shape[1]:
             raise DataError(
                 f"users of width {self.users.shape[1]}, items of width {self.items.shape[1]}", "one width", "DotScorer"
@@ -64,18 +62,14 @@ class DotScorer:
     def scores(self, users: torch.Tensor) -> torch.Tensor:
         """Score all items for `users` (B,) int64: a new (B, I) float32 tensor."""
         with torch.no_grad():
-            rows = self.users[_known("users", users, self.n_users, self.users.device)].double()
-            result = torch.empty(len(rows), self.n_items, dtype=torch.float32, device=rows.device)
-            for start in range(0, self.n_items, _ITEM_CHUNK):
-                chunk = self.items[start : start + _ITEM_CHUNK].double()
-                result[:, start : start + len(chunk)] = rows @ chunk.T
-        return result
+            rows = self.users[known_ids("users", users, self.n_users, self.users.device)].double()
+            return products(rows, self.items, torch.float32)
 
     def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Score pairs, both (B,) int64: (B,) float32."""
         with torch.no_grad():
-            rows = self.users[_known("users", users, self.n_users, self.users.device)].double()
-            columns = self.items[_known("items", items, self.n_items, self.items.device)].double()
+            rows = self.users[known_ids("users", users, self.n_users, self.users.device)].double()
+            columns = self.items[known_ids("items", items, self.n_items, self.items.device)].double()
             return (rows * columns).sum(dim=1).float()
 
     def arrays(self) -> dict[str, torch.Tensor]:
@@ -97,7 +91,7 @@ class ItemScorer:
 
     def __post_init__(self) -> None:
         """Check shapes and types."""
-        _check("item_scores", self.item_scores, torch.float32, dimensions=1)
+        check_array("item_scores", self.item_scores, torch.float32, dimensions=1)
         if self.n_users < 1:
             raise DataError(f"{self.n_users} users", "at least one", "ItemScorer")
 
@@ -108,13 +102,13 @@ class ItemScorer:
 
     def scores(self, users: torch.Tensor) -> torch.Tensor:
         """Score all items for `users` (B,) int64: a new (B, I) float32 tensor."""
-        _known("users", users, self.n_users, users.device)
+        known_ids("users", users, self.n_users, users.device)
         return self.item_scores.detach().repeat(len(users), 1)
 
     def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Score pairs, both (B,) int64: (B,) float32."""
-        _known("users", users, self.n_users, users.device)
-        return self.item_scores.detach()[_known("items", items, self.n_items, self.item_scores.device)]
+        known_ids("users", users, self.n_users, users.device)
+        return self.item_scores.detach()[known_ids("items", items, self.n_items, self.item_scores.device)]
 
     def arrays(self) -> dict[str, torch.Tensor]:
         """Return `item_scores`, and `n_users` as a tensor of one number."""
@@ -146,8 +140,8 @@ class SparseItemScorer:
 
     def __post_init__(self) -> None:
         """Check both matrices."""
-        _check_csr("history", self.history_starts, self.history_items, self.history_values, self.n_items)
-        _check_csr("weight", self.weight_starts, self.weight_items, self.weight_values, self.n_items)
+        check_csr("history", self.history_starts, self.history_items, self.history_values, self.n_items)
+        check_csr("weight", self.weight_starts, self.weight_items, self.weight_values, self.n_items)
 
     @property
     def n_users(self) -> int:
@@ -162,32 +156,72 @@ class SparseItemScorer:
     def scores(self, users: torch.Tensor) -> torch.Tensor:
         """Score all items for `users` (B,) int64: a new (B, I) float32 tensor."""
         with torch.no_grad():
-            users = _known("users", users, self.n_users, self.history_starts.device)
-            rows, entries = _entries(self.history_starts, users)
-            items, values = self.history_items[entries], self.history_values[entries].double()
+            users = known_ids("users", users, self.n_users, self.history_starts.device)
             sums = torch.zeros(len(users), self.n_items, dtype=torch.float64, device=users.device)
-            work = (self.weight_starts[items + 1] - self.weight_starts[items]).cumsum(0)
-            _, lengths = (work // _PRODUCTS).unique_consecutive(return_counts=True)
-            for part in torch.arange(len(items), device=users.device).split(lengths.tolist()):
-                owners, links = _entries(self.weight_starts, items[part])
-                places = rows[part][owners] * self.n_items + self.weight_items[links]
-                sums.view(-1).index_add_(0, places, values[part][owners] * self.weight_values[links].double())
-        return sums.float()
+            return voted(*_matrices(self), users, sums)
 
     def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Score pairs, both (B,) int64: (B,) float32."""
-        items = _known("items", items, self.n_items, self.history_starts.device)
-        different, position = torch.unique(users.to(items.device), return_inverse=True)
-        block = max(1, (1 << 24) // self.n_items)
-        result = torch.empty(len(users), dtype=torch.float32, device=items.device)
-        for start in range(0, len(different), block):
-            rows = self.scores(different[start : start + block])
-            inside = (position >= start) & (position < start + block)
-            result[inside] = rows[position[inside] - start, items[inside]]
-        return result
+        return read_from_rows(self.scores, self.n_items, users, items)
 
     def arrays(self) -> dict[str, torch.Tensor]:
         """Return both matrices' arrays."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class VotedScorer:
+    """Score by the inner product of embeddings, and by a history times sparse weights beside it.
+
+    The score of item j for user u is `<users_u, items_j> + sum_i history[u, i] * weights[i, j]`, summed in float64 and
+    rounded to float32 once. Voters i may be more than the items that are scored: those of another domain, for one.
+
+    Attributes:
+        users, items: (U, D) and (I, D) float32.
+        history_starts, history_items, history_values: (U, V) as `SparseItemScorer` has it, of V voters.
+        weight_starts, weight_items, weight_values: (V, I), likewise.
+    """
+
+    users: torch.Tensor
+    items: torch.Tensor
+    history_starts: torch.Tensor
+    history_items: torch.Tensor
+    history_values: torch.Tensor
+    weight_starts: torch.Tensor
+    weight_items: torch.Tensor
+    weight_values: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Check the embeddings and both matrices."""
+        DotScorer(self.users, self.items)
+        histories, weights = _matrices(self)
+        check_csr("history", *histories, len(self.weight_starts) - 1)
+        check_csr("weight", *weights, self.n_items)
+        if len(self.history_starts) != self.n_users + 1:
+            raise DataError(f"{len(self.history_starts) - 1} histories", f"{self.n_users}, one a user", "VotedScorer")
+
+    @property
+    def n_users(self) -> int:
+        """Number of users U."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items I."""
+        return len(self.items)
+
+    def scores(self, users: torch.Tensor) -> torch.Tensor:
+        """Score all items for `users` (B,) int64: a new (B, I) float32 tensor."""
+        with torch.no_grad():
+            users = known_ids("users", users, self.n_users, self.users.device)
+            return voted(*_matrices(self), users, products(self.users[users].double(), self.items))
+
+    def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Score pairs, both (B,) int64: (B,) float32."""
+        return read_from_rows(self.scores, self.n_items, users, items)
+
+    def arrays(self) -> dict[str, torch.Tensor]:
+        """Return all arrays."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
@@ -221,7 +255,7 @@ class InterestScorer:
         """Check shapes and types."""
         expected = {"base_users": 2, "base_items": 2, "keys": 4, "values": 4, "queries": 3, "shares": 2, "vectors": 2}
         for name, dimensions in expected.items():
-            _check(name, getattr(self, name), torch.float32, dimensions)
+            check_array(name, getattr(self, name), torch.float32, dimensions)
         (users, queries, _, width), base = self.keys.shape, self.base_users.shape[1]
         wanted = {
             "base_users": (users, base),
@@ -247,10 +281,10 @@ class InterestScorer:
     def scores(self, users: torch.Tensor) -> torch.Tensor:
         """Score all items for `users` (B,) int64: a new (B, I) float32 tensor."""
         with torch.no_grad():
-            rows = _known("users", users, self.n_users, self.keys.device)
+            rows = known_ids("users", users, self.n_users, self.keys.device)
             keys, values, base = self.keys[rows].double(), self.values[rows].double(), self.base_users[rows].double()
             result = torch.empty(len(rows), self.n_items, dtype=torch.float32, device=rows.device)
-            size = max(1, _PRODUCTS // max(1, len(rows) * keys.shape[1] * keys.shape[2]))
+            size = max(1, AT_ONCE // max(1, len(rows) * keys.shape[1] * keys.shape[2]))
             for start in range(0, self.n_items, size):
                 part = slice(start, start + size)
                 agreed = torch.einsum("iqd,bqkd->biqk", self.queries[part].double(), keys).softmax(dim=3)
@@ -262,8 +296,8 @@ class InterestScorer:
     def pairs(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Score pairs, both (B,) int64: (B,) float32."""
         with torch.no_grad():
-            rows = _known("users", users, self.n_users, self.keys.device)
-            columns = _known("items", items, self.n_items, self.keys.device)
+            rows = known_ids("users", users, self.n_users, self.keys.device)
+            columns = known_ids("items", items, self.n_items, self.keys.device)
             agreed = self.picked(rows, columns)
             spoken = torch.einsum("bd,bqkd->bqk", self.vectors[columns].double(), self.values[rows].double())
             own = ((agreed * spoken).sum(dim=2) * self.shares[columns].double()).sum(dim=1)
@@ -352,49 +386,15 @@ def _read_label(path: Path) -> dict[str, Any]:
     return label
 
 
-def _item_scorer(arrays: dict[str, torch.Tensor]) -> ItemScorer:
-    return ItemScorer(arrays["item_scores"], int(arrays["n_users"]))
-
-
-def _entries(starts: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return, for each stored entry of the CSR rows `rows`: its position in `rows`, and its place in the arrays."""
-    lengths = starts[rows + 1] - starts[rows]
-    owners = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
-    before = torch.cumsum(lengths, 0) - lengths
-    places = torch.arange(len(owners), device=rows.device) - before[owners] + starts[rows][owners]
-    return owners, places
-
-
-def _check(name: str, array: torch.Tensor, dtype: torch.dtype, dimensions: int) -> None:
-    if array.dtype != dtype or array.ndim != dimensions or not len(array):
-        raise DataError(
-            f"{name} of shape {tuple(array.shape)}, {array.dtype}", f"{dimensions} dimensions, {dtype}, not empty"
-        )
-
-
-def _check_csr(name: str, starts: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, n_columns: int) -> None:
-    _check(f"{name}_starts", starts, torch.int64, 1)
-    steps = starts.diff()
-    matching = columns.shape == values.shape == (int(starts[-1]),)
-    typed = columns.dtype == torch.int64 and values.dtype == torch.float32
-    if len(starts) < 2 or int(starts[0]) or bool((steps < 0).any()) or not matching or not typed:
-        raise DataError(f"{name} arrays that are no CSR matrix", "int64 starts and columns, float32 values")
-    if len(columns) and (int(columns.min()) < 0 or int(columns.max()) >= n_columns):
-        raise DataError(f"a column of {name} out of range", f"0 to {n_columns - 1}")
-
-
-def _known(name: str, ids: torch.Tensor, count: int, device: torch.device) -> torch.Tensor:
-    """Return `ids` on `device`; an id out of range is an error, where indexing would wrap a negative one around."""
-    if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= count):
-        raise DataError(
-            f"{name} from {int(ids.min())} to {int(ids.max())}", f"0 to {count - 1}", "a request for scores"
-        )
-    return ids.to(device)
+def _matrices(of: SparseItemScorer | VotedScorer) -> tuple[Csr, Csr]:
+    histories = (of.history_starts, of.history_items, of.history_values)
+    return histories, (of.weight_starts, of.weight_items, of.weight_values)
 
 
 _KINDS: dict[str, tuple[type, Callable[[dict[str, torch.Tensor]], Scorer]]] = {
     "dot": (DotScorer, lambda arrays: DotScorer(**arrays)),
-    "item": (ItemScorer, _item_scorer),
+    "item": (ItemScorer, lambda arrays: ItemScorer(arrays["item_scores"], int(arrays["n_users"]))),
     "interest": (InterestScorer, lambda arrays: InterestScorer(**arrays)),
     "sparse_item": (SparseItemScorer, lambda arrays: SparseItemScorer(**arrays)),
+    "voted": (VotedScorer, lambda arrays: VotedScorer(**arrays)),
 }

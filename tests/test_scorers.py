@@ -9,10 +9,10 @@ import pytest
 import torch
 from scipy import sparse
 
-from raymm import scorers
+from raymm import products, scorers
 from raymm.contracts import Scorer
 from raymm.errors import ArtefactError, DataError
-from raymm.scorers import DotScorer, ItemScorer, SparseItemScorer, load_scorer, save_scorer
+from raymm.scorers import DotScorer, ItemScorer, SparseItemScorer, VotedScorer, load_scorer, save_scorer
 
 
 def _random_csr(rows: int, columns: int, generator: np.random.Generator) -> sparse.csr_array:
@@ -36,6 +36,7 @@ def _cases() -> dict[str, tuple[Scorer, np.ndarray]]:
     users, items = users.astype(np.float32), items.astype(np.float32)
     popularity = generator.normal(size=11).astype(np.float32)
     history, weights = _random_csr(7, 11, generator), _random_csr(11, 11, generator)
+    voting, votes = _random_csr(7, 16, generator), _random_csr(16, 11, generator)
     return {
         "dot": (
             DotScorer(torch.from_numpy(users), torch.from_numpy(items)),
@@ -45,6 +46,11 @@ def _cases() -> dict[str, tuple[Scorer, np.ndarray]]:
         "sparse_item": (
             SparseItemScorer(*_parts(history), *_parts(weights)),
             history.toarray().astype(np.float64) @ weights.toarray().astype(np.float64),
+        ),
+        "voted": (
+            VotedScorer(torch.from_numpy(users), torch.from_numpy(items), *_parts(voting), *_parts(votes)),
+            users.astype(np.float64) @ items.T.astype(np.float64)
+            + voting.toarray().astype(np.float64) @ votes.toarray().astype(np.float64),
         ),
     }
 
@@ -85,13 +91,22 @@ def test_writing_into_the_scores_leaves_the_scorer_alone(kind: str) -> None:
 def test_dot_scores_do_not_depend_on_the_block() -> None:
     generator = torch.Generator().manual_seed(1)
     scorer = DotScorer(
-        torch.randn(300, 96, generator=generator), torch.randn(scorers._ITEM_CHUNK + 777, 96, generator=generator)
+        torch.randn(300, 96, generator=generator), torch.randn(products._ITEM_CHUNK + 777, 96, generator=generator)
     )
     whole = scorer.scores(torch.arange(300))
     single = torch.cat([scorer.scores(torch.tensor([user])) for user in range(0, 300, 7)])
     assert torch.equal(single, whole[::7])
     ragged = torch.cat([scorer.scores(block) for block in torch.arange(300).split(37)])
     assert torch.equal(ragged, whole)
+
+
+def test_a_voted_score_wants_one_history_a_user_and_voters_that_have_weights() -> None:
+    scorer, _ = CASES["voted"]
+    arrays = scorer.arrays()
+    with pytest.raises(DataError, match="7 histories"):
+        VotedScorer(**{**arrays, "users": arrays["users"][:5]})
+    with pytest.raises(DataError, match="column of history out of range"):
+        VotedScorer(**{**arrays, "history_items": arrays["history_items"] + 16})
 
 
 def test_gradients_do_not_flow_out_of_a_scorer() -> None:
@@ -248,10 +263,11 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         SparseItemScorer(starts, torch.tensor([4]), torch.ones(1), starts, torch.tensor([0]), torch.ones(1))
 
 
-@pytest.mark.parametrize("products", [1, 7])
-def test_sparse_products_do_not_depend_on_their_parts(products: int, monkeypatch) -> None:
-    scorer, dense = CASES["sparse_item"]
-    monkeypatch.setattr(scorers, "_PRODUCTS", products)
+@pytest.mark.parametrize("at_once", [1, 7])
+@pytest.mark.parametrize("kind", ["sparse_item", "voted"])
+def test_sparse_products_do_not_depend_on_their_parts(kind: str, at_once: int, monkeypatch) -> None:
+    scorer, dense = CASES[kind]
+    monkeypatch.setattr(products, "AT_ONCE", at_once)
     np.testing.assert_array_equal(scorer.scores(torch.arange(7)).numpy(), dense.astype(np.float32))
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from raymm.data.prepared import open_prepared
 from raymm.errors import ArtefactError, DataError
-from raymm.scorers import DotScorer
+from raymm.scorers import DotScorer, VotedScorer
 from raymm.verbs.run import open_run_folder
 
 
@@ -48,7 +48,7 @@ def export_users(run: Path, domain: str | None, output: Path, prepared: Path | N
             f"the set {data.fingerprint}", f"the set {found.data_fingerprint}", str(data.folder), remedy
         )
     scorer = found.scorers()[chosen]
-    if not isinstance(scorer, DotScorer):
+    if not isinstance(scorer, DotScorer | VotedScorer):
         kind = type(scorer).__name__
         raise DataError(kind, "a scorer with one embedding a user", str(run), "give a run of another model")
     vectors = scorer.users.float().cpu().numpy()

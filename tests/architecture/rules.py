@@ -11,7 +11,7 @@ from tests.architecture.source import PACKAGE, Import, Module, imports, read_mod
 # From the ground up. A module imports only from layers below its own, and its own package.
 LAYERS = (
     ("errors",),
-    ("config", "contracts", "artefacts"),
+    ("config", "contracts", "artefacts", "products"),
     ("scorers", "parallel"),
     ("data", "graph", "transport", "nn", "ratings", "evaluation", "training"),
     ("models",),
@@ -37,6 +37,7 @@ OUTSIDE = {
     "config": frozenset({"pydantic"}),
     "contracts": NUMERIC,
     "artefacts": frozenset(),
+    "products": NUMERIC,
     "scorers": NUMERIC | {"safetensors"},
     "parallel": NUMERIC,
     "data": NUMERIC | TABLES | {"sklearn", "threadpoolctl"},

@@ -15,6 +15,7 @@ CORE = (
     "config",
     "contracts",
     "artefacts",
+    "products",
     "scorers",
     "parallel",
     "graph",

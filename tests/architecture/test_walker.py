@@ -44,7 +44,7 @@ BROKEN = {
         "raymm/graph/bad.py",
         "import torch\n\nfrom raymm.models import sieoug\n",
         "raymm/graph/bad.py:3: raymm.graph.bad imports raymm.models.sieoug",
-        "(layer 3) may import errors, config, contracts, artefacts, scorers, parallel; raymm.models is layer 4",
+        "artefacts, products, scorers, parallel; raymm.models is layer 4",
     ),
     "inside a function": (
         "raymm/graph/bad.py",

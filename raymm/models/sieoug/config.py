@@ -9,6 +9,7 @@ from raymm.config import check, setting
 from raymm.errors import ConfigError
 from raymm.graph.fusion import FusionConfig
 from raymm.graph.hypergraph import HypergraphConfig
+from raymm.graph.votes import VotesConfig
 from raymm.transport.guided import PAPER as PAPER_MATCHING
 from raymm.transport.guided import MatchConfig
 from raymm.transport.population import PopulationConfig
@@ -64,12 +65,16 @@ class SieougConfig:
 
     width: int = setting(128, "columns of an embedding", ge=1)
     item_input: Literal["id", "multimodal"] = setting("id", "what enters for items: ids, or ids and projected features")
-    loss: Literal["bpr", "bce"] = setting("bpr", "recommendation loss")
+    loss: Literal["bpr", "bce", "softmax"] = setting(
+        "bpr", "recommendation loss: against one item that was not chosen, in two forms, or against many at once"
+    )
+    drawn: int = setting(256, "items of each domain that all rows of a step are set against by softmax", ge=1)
     regularisation: float = setting(1e-3, "weight of the squared embeddings of a batch", ge=0)
     projection_rate: float = setting(0.1, "learning rate of feature projections, as a multiple of the others'", gt=0)
     views: ViewsConfig = setting(ViewsConfig, "views and their mix")
     fusion: FusionConfig = setting(FusionConfig, "item graph from several modalities")
     hypergraph: HypergraphConfig = setting(HypergraphConfig, "clusters of items")
+    votes: VotesConfig = setting(VotesConfig, "votes of histories beside the embeddings")
     transfer: TransferConfig = setting(TransferConfig, "matching of users and the guidance loss")
 
     def __post_init__(self) -> None:
@@ -88,6 +93,7 @@ PAPER = SieougConfig(
     projection_rate=1.0,
     views=ViewsConfig(mix="attention", sides="both", hyper_weight=1.0),
     fusion=FusionConfig(scale="none", beta=0.1),
+    votes=VotesConfig(weight=0.0),
     transfer=TransferConfig(weight=0.6, reduction="mean", matching=PAPER_MATCHING),
 )
 """The derived form of arXiv 2502.16068 by the letter: three views by attention, users too, lambda 0.6 on means."""

@@ -8,18 +8,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from raymm.contracts import Batch, ParameterGroup, TrainData
+from raymm.contracts import Batch, ParameterGroup, TrainData, Triples
 from raymm.errors import DataError
 from raymm.models.sieoug.config import SieougConfig
 from raymm.models.sieoug.plan import Guide, Room, guide_of
 from raymm.models.sieoug.pools import Pools
 from raymm.models.sieoug.refresh import PlanRefresh
 from raymm.models.sieoug.tower import Tower, Views
+from raymm.models.sieoug.votes import Votes
 from raymm.models.spec import Place, Structure, Tensors
 from raymm.nn.contrastive import cosines, guided_contrastive
-from raymm.nn.ranking import binary_cross_entropy, bpr
+from raymm.nn.ranking import binary_cross_entropy, bpr, sampled_softmax
 from raymm.parallel.collectives import collect_columns, sum_columns
-from raymm.scorers import DotScorer
+from raymm.scorers import DotScorer, VotedScorer
 from raymm.transport.guided import Match, match
 
 _SHOWN = ("hypergraph.effective_share", "hypergraph.smallest", "hypergraph.largest")  # of a structure, in every epoch
@@ -33,7 +34,8 @@ class Sieoug(nn.Module):
     With `transfer.scope` "population" the plan of a step is cut out of one between all users (`PlanRefresh`).
 
     Differs from the source where the preset `default` does: item graph added on the item side only, ids as input,
-    guidance loss weighed by users over batch rows, relaxed marginals. The preset `paper` keeps to the letter.
+    guidance loss weighed by users over batch rows, relaxed marginals, and histories that
+    vote beside the embeddings (`Votes`). The preset `paper` keeps to the letter.
 
     Two domains: the loss, the pools and the plan are about one pair. A third domain would take a tower as it is, and
     one pool, plan and guidance loss for each pair of domains that share users.
@@ -61,7 +63,7 @@ class Sieoug(nn.Module):
         self._pools = Pools(data, config.transfer.users)
         self._refresh = self._plans(data, place)
         self._room = Room(self._pools.room, data.domains[1].n_users)
-        self._loss = bpr if config.loss == "bpr" else binary_cross_entropy
+        self._votes = Votes(config.votes, data, structures) if config.votes.weight else None
         self._epoch = 0
         self._facts = {
             f"{name}.{fact}": value
@@ -116,10 +118,14 @@ class Sieoug(nn.Module):
             groups.append(ParameterGroup("projections", tuple(slow), self._config.projection_rate))
         return tuple(groups)
 
-    def scorer(self, domain: str) -> DotScorer:
-        """Return the present model of one domain; collective over the column group."""
-        users, items = self._towers[self._names.index(domain)].whole()
-        return DotScorer(users.cpu(), items.cpu())
+    def scorer(self, domain: str) -> DotScorer | VotedScorer:
+        """Return the present model of one domain, with the votes of histories if used; collective."""
+        side = self._names.index(domain)
+        users, items = self._towers[side].whole()
+        alone = DotScorer(users.cpu(), items.cpu())
+        if self._votes is None:
+            return alone
+        return self._votes.beside(alone, side, self._refresh.current if self._refresh else None)
 
     def attention(self) -> dict[str, torch.Tensor]:
         """Return, by domain, the weights that attention gives the views of each item (I, 3); empty without attention.
@@ -134,23 +140,43 @@ class Sieoug(nn.Module):
         return transfer.weight > 0 and self._epoch > transfer.warmup_epochs
 
     def _recommendation(self, batch: Batch, views: list[Views]) -> dict[str, torch.Tensor]:
-        partials, squares = [], []
-        for tower, seen, triples in zip(self._towers, views, batch.domains, strict=True):
-            users = tower.user_rows(seen, triples.users)
-            items = tower.item_rows(seen, torch.cat([triples.positives, triples.negatives]))
-            chosen, other = items.split(len(users))
-            partials.extend([(users * chosen).sum(1), (users * other).sum(1)])
-            norm = (users * users).sum() + (items * items).sum()
-            squares.append(norm / (triples.total / self._grid.data_parallel))
-        whole = sum_columns(torch.cat([*partials, torch.stack(squares).sum()[None]]), self._grid)
-        *scores, square = whole.split([*map(len, partials), 1])
+        compared = [
+            self._many(tower, seen, triples, batch.seed)
+            if self._config.loss == "softmax"
+            else _one(tower, seen, triples)
+            for tower, seen, triples in zip(self._towers, views, batch.domains, strict=True)
+        ]
+        shares = [triples.total / self._grid.data_parallel for triples in batch.domains]
+        partials = [part for scores, _ in compared for part in scores]
+        square = torch.stack([norm / share for (_, norm), share in zip(compared, shares, strict=True)]).sum()[None]
+        whole = sum_columns(torch.cat([*(part.flatten() for part in partials), square]), self._grid)
+        *flat, square = whole.split([*(part.numel() for part in partials), 1])
+        scores = [part.view(shape.shape) for part, shape in zip(flat, partials, strict=True)]
         losses = {
-            f"rank.{name}": self._loss(
-                scores[2 * place], scores[2 * place + 1], triples.total / self._grid.data_parallel
-            )
-            for place, (name, triples) in enumerate(zip(self._names, batch.domains, strict=True))
+            f"rank.{name}": self._ranked(scores[2 * side], scores[2 * side + 1], shares[side], batch, side)
+            for side, name in enumerate(self._names)
         }
         return {**losses, "regulariser": self._config.regularisation * square[0]}
+
+    def _ranked(
+        self, chosen: torch.Tensor, others: torch.Tensor, total: float, batch: Batch, side: int
+    ) -> torch.Tensor:
+        if self._config.loss == "softmax":
+            own = batch.domains[side].positives[:, None] == self._drawn(self._towers[side].n_items, batch.seed)
+            return sampled_softmax(chosen, others.masked_fill(own, -torch.inf), total)
+        return (bpr if self._config.loss == "bpr" else binary_cross_entropy)(chosen, others, total)
+
+    def _many(self, tower: Tower, seen: Views, triples: Triples, seed: int) -> _Compared:
+        """Compare each chosen item with the items drawn for the whole step, the same on every rank."""
+        users = tower.user_rows(seen, triples.users)
+        drawn = self._drawn(tower.n_items, seed)
+        chosen, others = tower.item_rows(seen, torch.cat([triples.positives, drawn])).split([len(users), len(drawn)])
+        return ((users * chosen).sum(1), users @ others.T), (users * users).sum() + (chosen * chosen).sum()
+
+    def _drawn(self, n_items: int, seed: int) -> torch.Tensor:
+        """Draw without replacement; all items where there are no more than wanted."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randperm(n_items, generator=generator)[: self._config.drawn].to(self._device)
 
     def _guidance(self, batch: Batch, views: list[Views]) -> torch.Tensor:
         transfer = self._config.transfer
@@ -231,3 +257,14 @@ class Sieoug(nn.Module):
                 means = tower.attention_means(seen, torch.arange(min(1024, len(seen.items[0])), device=self._device))
                 for view, weight in means.items():
                     self._seen[f"attention.{name}.{view}"].append(weight)
+
+
+_Compared = tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]  # own columns: partial scores, sum of squares
+
+
+def _one(tower: Tower, seen: Views, triples: Triples) -> _Compared:
+    """Compare each chosen item with one that was not."""
+    users = tower.user_rows(seen, triples.users)
+    items = tower.item_rows(seen, torch.cat([triples.positives, triples.negatives]))
+    chosen, other = items.split(len(users))
+    return ((users * chosen).sum(1), (users * other).sum(1)), (users * users).sum() + (items * items).sum()

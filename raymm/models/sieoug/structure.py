@@ -1,4 +1,4 @@
-"""What SIEOUG computes of a domain before training: the fused item graph and the hypergraph."""
+"""What SIEOUG computes of a domain before training: the fused item graph, the hypergraph, the votes of items."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ from raymm.errors import DataError
 from raymm.graph.crew import ALONE, Crew
 from raymm.graph.fusion import fused_graph
 from raymm.graph.hypergraph import item_hypergraph
+from raymm.graph.votes import item_votes
 from raymm.models.sieoug.config import SieougConfig
 from raymm.models.spec import Structure
 
-PAIR, HYPER = "pair", "hyper"
+PAIR, HYPER, VOTES = "pair", "hyper", "votes"
+
+
+_OF_VOTES = ("ridge", "graph", "neighbours", "support_shrinkage")  # settings that votes within a domain hang on
 
 
 def needs_pair_graph(config: SieougConfig) -> bool:
-    """Say whether any view uses the item graph."""
-    return config.views.mix == "attention" or config.views.pair_weight > 0 or needs_hypergraph(config)
+    """Say whether any view uses the item graph, or the votes of histories do."""
+    views, votes = config.views, config.votes
+    return (
+        views.mix == "attention" or views.pair_weight > 0 or needs_hypergraph(config) or votes.weight * votes.graph > 0
+    )
 
 
 def needs_hypergraph(config: SieougConfig) -> bool:
@@ -31,14 +38,18 @@ def needs_hypergraph(config: SieougConfig) -> bool:
 
 def structure_key(config: SieougConfig, seed: int) -> Any:
     """Return what a domain's structure hangs on beside its features; see `spec.ModelSpec`."""
-    if not needs_pair_graph(config):
-        return {}
-    clusters = {"hypergraph": plain(config.hypergraph), "seed": seed} if needs_hypergraph(config) else {}
-    return {"fusion": plain(config.fusion), **clusters}
+    key: dict[str, Any] = {}
+    if needs_pair_graph(config):
+        key["fusion"] = plain(config.fusion)
+    if needs_hypergraph(config):
+        key |= {"hypergraph": plain(config.hypergraph), "seed": seed}
+    if config.votes.weight:
+        key["votes"] = {name: getattr(config.votes, name) for name in _OF_VOTES}
+    return key
 
 
 def build_structure(config: SieougConfig, domain: Domain, seed: int, crew: Crew = ALONE) -> Structure:
-    """Fuse the modalities of a domain's items into one graph, and cluster it where the hypergraph is used.
+    """Fuse the modalities of a domain's items into one graph, cluster it, and regress votes, where each is used.
 
     Source: SIEOUG (arXiv 2502.16068), robust similarity-graph fusion and sparse hypergraph; derived forms.
 
@@ -51,20 +62,30 @@ def build_structure(config: SieougConfig, domain: Domain, seed: int, crew: Crew 
     Raises:
         DataError: A graph is wanted and the items have no features.
     """
-    if not needs_pair_graph(config):
-        return Structure({})
+    matrices: dict[str, Any] = {}
+    facts: dict[str, float] = {}
+    if needs_pair_graph(config):
+        _require_features(domain)
+        fused = fused_graph(domain.features, config.fusion, crew)
+        matrices[PAIR] = fused.graph
+        facts |= fused.diagnostics()
+    if needs_hypergraph(config):
+        generator = np.random.default_rng([seed, zlib.crc32(domain.name.encode())])
+        clusters = item_hypergraph(matrices[PAIR], domain.features, config.hypergraph, generator, crew)
+        matrices[HYPER] = clusters.gamma
+        facts |= clusters.diagnostics()
+    if config.votes.weight:
+        graph = matrices[PAIR] if config.votes.graph else None
+        matrices[VOTES] = item_votes(domain.interactions, graph, config.votes, crew)
+        facts["votes.entries"] = float(matrices[VOTES].nnz)
+    return Structure(matrices, facts)
+
+
+def _require_features(domain: Domain) -> None:
     if not domain.features:
         raise DataError(
             "items without any modality",
             "at least one feature",
             f"domain {domain.name!r}",
-            "add features to the recipe, or set model.views.pair_weight and hyper_weight to 0",
+            "add features to the recipe, or set settings.views.pair_weight, hyper_weight and settings.votes.graph to 0",
         )
-    fused = fused_graph(domain.features, config.fusion, crew)
-    matrices, facts = {PAIR: fused.graph}, fused.diagnostics()
-    if needs_hypergraph(config):
-        generator = np.random.default_rng([seed, zlib.crc32(domain.name.encode())])
-        clusters = item_hypergraph(fused.graph, domain.features, config.hypergraph, generator, crew)
-        matrices[HYPER] = clusters.gamma
-        facts.update(clusters.diagnostics())
-    return Structure(matrices, facts)

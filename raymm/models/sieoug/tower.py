@@ -53,6 +53,7 @@ class Tower(nn.Module):
         super().__init__()
         grid, device = place.grid, place.device
         self._config, self._grid, self._n_users = config.views, grid, domain.n_users
+        self.n_items = domain.n_items
         self._width = config.width
         self.users = ColumnTable(domain.n_users, config.width, grid, generator)
         self.items = ColumnTable(domain.n_items, config.width, grid, generator)

@@ -9,6 +9,7 @@ def test_the_presets_are_what_they_are_called():
     assert SieougConfig() == DEFAULT
     assert (DEFAULT.width, DEFAULT.item_input, DEFAULT.views.mix, DEFAULT.views.sides) == (128, "id", "sum", "items")
     assert DEFAULT.transfer.matching.marginals == "relaxed"
+    assert DEFAULT.votes.weight > PAPER.votes.weight == 0
     assert (PAPER.width, PAPER.item_input, PAPER.views.mix, PAPER.views.sides) == (
         64,
         "multimodal",

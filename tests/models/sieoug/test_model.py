@@ -9,6 +9,7 @@ from raymm.data.sampling import TripleSource
 from raymm.errors import DataError
 from raymm.evaluation.ranking import rank
 from raymm.graph.hypergraph import HypergraphConfig
+from raymm.graph.votes import VotesConfig
 from raymm.models.baselines.popularity import PopularityConfig, fit
 from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, TransferConfig
 from raymm.models.sieoug.model import Sieoug
@@ -21,10 +22,11 @@ from raymm.training.engine import OptimizerConfig, TorchEngine
 from tests.toy_data import checkerboards, planted_domains, positives_of
 
 CPU = torch.device("cpu")
+NONE = VotesConfig(weight=0.0)
 
 
 def _model(data, seed=0, **changes):
-    config = dataclasses.replace(DEFAULT, width=8, **changes)
+    config = dataclasses.replace(DEFAULT, **{"width": 8, "votes": NONE, **changes})
     structures = tuple(build_structure(config, domain, seed) for domain in data.domains)
     return Sieoug(config, data, structures, Place(single(), CPU, seed))
 
@@ -52,6 +54,35 @@ def test_losses_equal_their_definitions():
         rows = [scorer.users[triples.users], scorer.items[triples.positives], scorer.items[triples.negatives]]
         squares += sum(row.square().sum().item() for row in rows) / triples.total
     assert losses["regulariser"].item() == pytest.approx(DEFAULT.regularisation * squares, rel=1e-5)
+
+
+@pytest.mark.parametrize("drawn", [5, 100])
+def test_the_softmax_loss_sets_the_chosen_against_the_same_items_for_all_rows(drawn):
+    data, _ = checkerboards(2)
+    model, batch = _model(data, loss="softmax", drawn=drawn, transfer=_transfer(weight=0.0)), _batch(data)
+    model.start_epoch(1)
+    losses = model(batch)
+    squares = 0.0
+    for side, triples in enumerate(batch.domains):
+        scorer = model.scorer(f"domain{side}")
+        items = model._drawn(24, batch.seed)
+        assert len(items) == len(items.unique()) == min(drawn, 24)
+        scores, own = scorer.scores(triples.users).double(), 0.0
+        for row, item in enumerate(triples.positives):
+            others = [scores[row, other] for other in items if other != item]
+            own += (torch.logsumexp(torch.stack([scores[row, item], *others]), 0) - scores[row, item]).item()
+        assert losses[f"rank.domain{side}"].item() == pytest.approx(own / triples.total, rel=1e-5)
+        rows = [scorer.users[triples.users], scorer.items[triples.positives]]
+        squares += sum(row.square().sum().item() for row in rows) / triples.total
+    assert losses["regulariser"].item() == pytest.approx(DEFAULT.regularisation * squares, rel=1e-5)
+
+
+def test_histories_vote_beside_the_embeddings():
+    data, _ = checkerboards(2)
+    alone, voted = (_model(data, votes=votes).scorer("domain1") for votes in (NONE, VotesConfig(weight=2.0)))
+    assert torch.equal(alone.users, voted.users)
+    gap = voted.scores(torch.arange(40)) - alone.scores(torch.arange(40))
+    assert gap.abs().max() > 0.1
 
 
 def test_the_guidance_loss_is_weighed_by_users_over_rows():

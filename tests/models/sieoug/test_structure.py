@@ -7,10 +7,12 @@ from raymm.contracts import Domain
 from raymm.errors import DataError
 from raymm.graph.fusion import fused_graph
 from raymm.graph.hypergraph import HypergraphConfig
+from raymm.graph.votes import VotesConfig, item_votes
 from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, ViewsConfig
 from raymm.models.sieoug.structure import (
     HYPER,
     PAIR,
+    VOTES,
     build_structure,
     needs_hypergraph,
     needs_pair_graph,
@@ -22,9 +24,15 @@ DOMAIN = checkerboard("toy")[0]
 TWO = HypergraphConfig(clusters=2)
 
 
-def test_the_default_needs_the_item_graph_alone():
+BARE = SieougConfig(views=ViewsConfig(pair_weight=0.0), votes=VotesConfig(weight=0.0))
+
+
+def test_the_default_needs_the_item_graph_and_votes():
     made = build_structure(DEFAULT, DOMAIN, 0)
-    assert set(made.matrices) == {PAIR}
+    assert set(made.matrices) == {PAIR, VOTES}
+    votes = item_votes(DOMAIN.interactions, made.matrices[PAIR], DEFAULT.votes)
+    assert votes.nnz == made.facts["votes.entries"] > 0
+    assert (made.matrices[VOTES] != votes).nnz == 0
     assert (made.matrices[PAIR] != fused_graph(DOMAIN.features, DEFAULT.fusion).graph).nnz == 0
     assert made.facts["fusion.converged"] == 1
 
@@ -45,16 +53,20 @@ def test_the_same_seed_gives_the_same_clusters():
 
 
 def test_without_graph_views_nothing_is_computed_and_no_features_are_needed():
-    config = SieougConfig(views=ViewsConfig(pair_weight=0.0))
-    assert not needs_pair_graph(config)
-    assert not needs_hypergraph(config)
-    assert build_structure(config, Domain("bare", DOMAIN.interactions), 0).matrices == {}
+    assert not needs_pair_graph(BARE)
+    assert not needs_hypergraph(BARE)
+    bare = Domain("bare", DOMAIN.interactions)
+    assert build_structure(BARE, bare, 0).matrices == {}
+    voting = dataclasses.replace(BARE, votes=VotesConfig(graph=0.0))
+    assert not needs_pair_graph(voting)
+    assert set(build_structure(voting, bare, 0).matrices) == {VOTES}
 
 
 def test_items_without_features_are_an_error_that_says_what_to_do():
     with pytest.raises(DataError, match="without any modality") as caught:
         build_structure(DEFAULT, Domain("bare", DOMAIN.interactions), 0)
     assert "pair_weight" in caught.value.remedy
+    assert "votes.graph" in caught.value.remedy
 
 
 def test_a_structure_hangs_on_what_its_key_names_and_on_nothing_else():
@@ -62,7 +74,11 @@ def test_a_structure_hangs_on_what_its_key_names_and_on_nothing_else():
     assert structure_key(PAPER, 0) != structure_key(PAPER, 1)  # the start of the clusters is drawn
     assert structure_key(DEFAULT, 0) != structure_key(dataclasses.replace(DEFAULT, fusion=PAPER.fusion), 0)
     assert structure_key(PAPER, 0) != structure_key(dataclasses.replace(PAPER, hypergraph=TWO), 0)
-    assert structure_key(SieougConfig(views=ViewsConfig(pair_weight=0.0)), 0) == {}
+    assert structure_key(BARE, 0) == {}
+    weighed, other = (
+        dataclasses.replace(DEFAULT, votes=VotesConfig(**change)) for change in ({"weight": 7.0}, {"ridge": 50.0})
+    )
+    assert structure_key(weighed, 0) == structure_key(DEFAULT, 0) != structure_key(other, 0)
 
 
 def test_clusters_may_grow_with_the_items():
