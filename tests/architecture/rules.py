@@ -63,6 +63,8 @@ EDGES = {
     "raymm.data.storage": frozenset({"fsspec"}),
     "raymm.training.deepspeed_engine": frozenset({"deepspeed"}),
     "raymm.graph.partition": frozenset({"dgl"}),
+    # Comes with torch's wheel for CUDA, and is not looked for where there is no GPU.
+    "raymm.transport.fused": frozenset({"triton"}),
     # An extra of the package: most data sets are prepared without a pretrained model.
     "raymm.launch.encoders": frozenset(
         {"transformers", "sentence_transformers", "huggingface_hub", "PIL", "safetensors"}

@@ -45,5 +45,6 @@ def test_heavy_libraries_have_one_home_each() -> None:
         "raymm.data.storage": {"fsspec"},
         "raymm.training.deepspeed_engine": {"deepspeed"},
         "raymm.graph.partition": {"dgl"},
+        "raymm.transport.fused": {"triton"},
         "raymm.launch.encoders": {"transformers", "sentence_transformers", "huggingface_hub", "PIL", "safetensors"},
     }
