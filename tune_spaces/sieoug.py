@@ -1,7 +1,7 @@
 """What a sweep of SIEOUG searches: clusters and guidance as in the paper's study, and what decided trials on real data.
 
 The paper (arXiv 2502.16068) studies the number of clusters and the weight lambda of the guidance loss; the hypergraph's
-weight of 0 leaves the clusters out, so that the search can say whether they help.
+weight of 0 leaves the clusters out, so that the search can say whether they help; so does that of the votes.
 """
 
 from ray import tune
@@ -11,6 +11,10 @@ SPACE = {
     "settings.regularisation": tune.loguniform(1e-5, 1e-2),
     "settings.views.interaction_layers": tune.choice([1, 2, 3]),
     "settings.views.pair_weight": tune.uniform(0.0, 2.0),
+    "settings.votes.weight": tune.choice([0.0, 50.0, 100.0, 150.0, 300.0]),
+    "settings.votes.ridge": tune.loguniform(20.0, 200.0),
+    "settings.votes.graph": tune.uniform(0.0, 20.0),  # at most the ridge
+    "settings.votes.cross": tune.uniform(0.0, 2.0),
     "settings.views.hyper_weight": tune.choice([0.0, 0.5, 1.0]),
     "settings.hypergraph.clusters": tune.choice([5, 10, 15, 20, 30]),
     "settings.transfer.weight": tune.choice([0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0]),

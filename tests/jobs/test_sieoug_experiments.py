@@ -42,5 +42,7 @@ def test_the_questions_are_what_they_say() -> None:
     methods = {arm.experiment.settings.hypergraph.method for arm in by_name["sieoug_clusters"]}
     assert methods == {"transport", "kmeans", "gumbel"}
     bare = next(arm for arm in by_name["sieoug_ladder"] if arm.label == "bare").experiment.settings
-    assert (bare.views.pair_weight, bare.views.hyper_weight, bare.transfer.weight) == (0, 0, 0)
+    assert (bare.views.pair_weight, bare.views.hyper_weight, bare.votes.weight, bare.transfer.weight) == (0, 0, 0, 0)
+    alone = next(arm for arm in by_name["sieoug_overlap"] if arm.label == "no transfer").experiment.settings
+    assert (alone.votes.cross, alone.transfer.weight) == (0, 0)
     assert read_recipe(SHORT).truncation.lengths == (0, 1, 2, 5)
