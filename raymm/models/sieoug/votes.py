@@ -77,5 +77,5 @@ def _parts(matrix: sparse.csr_array) -> tuple[torch.Tensor, torch.Tensor, torch.
     return (
         torch.from_numpy(matrix.indptr.astype(np.int64)),
         torch.from_numpy(matrix.indices.astype(np.int64)),
-        torch.from_numpy(np.ascontiguousarray(matrix.data, dtype=np.float32)),
+        torch.from_numpy(np.array(matrix.data, dtype=np.float32)),  # a copy: interactions are read-only
     )

@@ -73,6 +73,7 @@ def test_partners_of_the_plan_lend_theirs_by_weight(side):
     assert (_whole(votes.beside(scorer, side, listed)) != _whole(votes.beside(scorer, side, None))).any()
 
 
+@pytest.mark.filterwarnings("error")
 def test_without_known_pairs_or_without_weight_domains_do_not_touch():
     data, structures, scorer = _given()
     apart = TrainData(data.domains, np.empty((0, 2), np.int64), "none")
