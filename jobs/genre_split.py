@@ -57,9 +57,16 @@ def main() -> int:
     parser.add_argument("--validation-share", type=float, default=0.1, help="share of the others for selection")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw of cold users")
     chosen = parser.parse_args()
+    if missing := [name for name in ("u.data", "u.item") if not (chosen.films / name).is_file()]:
+        parser.error(f"no {' and no '.join(missing)} in {chosen.films}: unpack ml-100k.zip and name its folder")
+    if not (0 < chosen.cold_share < 1 and 0 < chosen.validation_share < 1):
+        parser.error("--cold-share and --validation-share lie between 0 and 1")
     chosen.output.mkdir(parents=True, exist_ok=True)
-    domain_of = split_films(chosen.films / "u.item", chosen.output / "items.tsv")
-    count = write_ratings(chosen.films / "u.data", domain_of, chosen.output / "ratings.tsv")
+    try:
+        domain_of = split_films(chosen.films / "u.item", chosen.output / "items.tsv")
+        count = write_ratings(chosen.films / "u.data", domain_of, chosen.output / "ratings.tsv")
+    except (ValueError, KeyError) as error:
+        parser.error(f"{chosen.films} is not as MovieLens-100k has it: {error}")
     recipe = RECIPE.format(
         target=chosen.target, cold=chosen.cold_share, validation=chosen.validation_share, seed=chosen.seed
     )
@@ -75,7 +82,7 @@ def split_films(source: Path, target: Path) -> dict[str, str]:
     with source.open(encoding="latin-1") as lines, target.open("w", encoding="utf-8") as written:
         written.write("domain\titem\ttitle\n")
         for line in lines:
-            film, title, *rest = line.rstrip("\n").split("|")
+            film, title, *rest = line.rstrip("\r\n").split("|")
             genres = {genre for genre, flag in zip(GENRES, rest[-len(GENRES) :], strict=True) if flag == "1"}
             domain_of[film] = "a" if genres & set(FIRST) else "b"
             written.write(f"{domain_of[film]}\t{film}\t{title}\n")

@@ -26,3 +26,17 @@ def test_a_film_of_action_is_in_a_and_a_comedy_in_b(tmp_path: Path) -> None:
     assert "Füm 2" in (tmp_path / "made" / "items.tsv").read_text(encoding="utf-8")
     recipe = read_recipe(tmp_path / "made" / "recipe.toml")
     assert (recipe.split.kind, recipe.split.target, recipe.split.cold_share) == ("cold_start", "a", 0.5)
+
+
+def test_what_is_not_movielens_is_named(tmp_path: Path) -> None:
+    def said(*more: str) -> str:
+        command = [sys.executable, str(JOB), "--films", str(tmp_path), "--output", str(tmp_path / "made"), *more]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 2
+        return done.stderr.splitlines()[-1]
+
+    assert "no u.data and no u.item" in said()
+    (tmp_path / "u.item").write_text("1|Film\n")
+    (tmp_path / "u.data").write_text("7\t1\t5\t880000000\n")
+    assert "not as MovieLens-100k has it" in said()
+    assert "between 0 and 1" in said("--cold-share", "1.5")

@@ -40,6 +40,34 @@ def test_there_are_as_many_parameters_as_published_whatever_the_interests(intere
     assert sum(parameter.numel() for parameter in network.parameters()) == 6_211
 
 
+def test_two_interests_learn_what_one_cannot() -> None:
+    """People like what is near the nearer of two directions; their vectors are all alike, only histories tell."""
+    draws = torch.Generator().manual_seed(0)
+    people, width = 200, 4
+    source, items = (torch.nn.functional.normalize(torch.randn(n, width, generator=draws), dim=1) for n in (400, 100))
+    tastes = torch.nn.functional.normalize(torch.randn(people, 2, width, generator=draws), dim=2)
+    histories = (tastes @ source.T).topk(5, dim=2).indices.reshape(people, 10)
+    ratings = 2 * (tastes @ items.T).amax(dim=1)
+    padded = torch.cat([2 * source, torch.zeros(1, width)])
+    nothing = torch.zeros(len(items), dtype=torch.int64)
+    tables = FrozenTables(torch.ones(people, width), padded, histories, items, items[:1], nothing)
+    missed = {}
+    for interests in (1, 2):
+        settings = replace(DEFAULT.network, interests=interests, granularity="fine", identity=False)
+        network = MimnetNet(settings, tables, torch.Generator().manual_seed(0))
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+        for _ in range(250):
+            users, rated = (torch.randint(0, n, (256,), generator=draws) for n in (people - 60, len(items)))
+            optimizer.zero_grad()
+            (network(users, items[rated], rated) - ratings[users, rated]).square().mean().backward()
+            optimizer.step()
+        rated = torch.arange(len(items)).repeat(60)
+        with torch.no_grad():
+            found = network(torch.arange(people - 60, people).repeat_interleave(len(items)), items[rated], rated)
+        missed[interests] = float((found - ratings[-60:].ravel()).square().mean() / ratings.var())
+    assert missed[2] < 0.5 * missed[1]
+
+
 @pytest.mark.parametrize("width", [4, 16])
 def test_any_width_predicts(width: int) -> None:
     network = _network(width=width)
