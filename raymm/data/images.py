@@ -1,4 +1,4 @@
-"""Paths of the items' images: a pattern, kept within the folder that it names."""
+"""Paths or URLs of the items' images: a pattern, kept within the folder that it names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from raymm.artefacts import fingerprint, hash_file
+from raymm.data.storage import is_url, list_files
 from raymm.errors import DataError
 
 
@@ -27,9 +28,20 @@ def image_folder(recipe_path: Path, pattern: str) -> Path:
     return found
 
 
-def hash_images(folder: Path, pattern: str) -> str:
-    """Hash the names and bytes of all files below a folder that end as the pattern does."""
+def hash_images(recipe_path: Path, pattern: str) -> str:
+    """Hash the names and bytes of all files below the folder of images that end as the pattern does.
+
+    In a store, which is not read for this, version marks take the place of bytes.
+
+    Raises:
+        DataError: As `image_folder`, or a store cannot be reached.
+    """
     ending = pattern.rpartition("}")[2]
+    if is_url(pattern):
+        return fingerprint(
+            sorted(entry for entry in list_files(_url_folder(pattern)).items() if entry[0].endswith(ending))
+        )
+    folder = image_folder(recipe_path, pattern)
     files = sorted(path for path in folder.rglob("*") if path.name.endswith(ending) and path.is_file())
     with ThreadPoolExecutor() as pool:  # reading and hashing both leave Python's lock
         digests = list(pool.map(hash_file, files))
@@ -50,17 +62,42 @@ def find_images(
         columns: I values of the column, what `{column}` stands for; None or empty where an item has none.
 
     Returns:
-        I absolute paths, empty where there is no image; and I reasons, empty where there is one.
+        I absolute paths or URLs, empty where there is no image; and I reasons, empty where there is one.
     """
+    if is_url(pattern):
+        return _find_objects(pattern, domain, item_ids, columns)
     root, folder = recipe_path.resolve().parent, image_folder(recipe_path, pattern)
     paths, reasons = [], []
     for item, column in zip(item_ids, columns, strict=True):
-        reason = "" if column or "{column}" not in pattern else "no path in the item files"
+        reason = _reason_of_column(column, pattern)
         path = root / pattern.format(item=item, domain=domain, column=column)
         reason = reason or _reason(path, folder)
         paths.append("" if reason else str(path.resolve()))
         reasons.append(reason)
     return paths, reasons
+
+
+def _find_objects(
+    pattern: str, domain: str, item_ids: Sequence[str], columns: Sequence[str | None]
+) -> tuple[list[str], list[str]]:
+    folder = _url_folder(pattern)
+    known = list_files(folder)
+    paths, reasons = [], []
+    for item, column in zip(item_ids, columns, strict=True):
+        url = pattern.format(item=item, domain=domain, column=column)
+        reason = _reason_of_column(column, pattern)
+        reason = reason or ("" if url.removeprefix(folder + "/") in known else "no such file")
+        paths.append("" if reason else url)
+        reasons.append(reason)
+    return paths, reasons
+
+
+def _url_folder(pattern: str) -> str:
+    return pattern.split("{")[0].rpartition("/")[0]
+
+
+def _reason_of_column(column: str | None, pattern: str) -> str:
+    return "" if column or "{column}" not in pattern else "no path in the item files"
 
 
 def _reason(path: Path, folder: Path) -> str:

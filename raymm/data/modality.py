@@ -7,6 +7,7 @@ import string
 from typing import Literal
 
 from raymm.config import check, setting
+from raymm.data.storage import check_url
 from raymm.errors import ConfigError
 
 MODEL_ENCODERS = ("sentence_transformers", "transformer", "clip_text", "clip_image")
@@ -24,9 +25,11 @@ class Modality:
         setting("tfidf_svd", "what makes the vectors; tfidf_svd needs no model, vectors are ready-made")
     )
     column: str = setting("", "column of the item files: texts, or what {column} of `images` stands for")
-    images: str = setting("", "clip_image: path of an item's image, such as posters/{item}.jpg; may name {domain} too")
+    images: str = setting(
+        "", "clip_image: path or URL of an item's image, such as posters/{item}.jpg; may name {domain} too"
+    )
     model: str = setting("", "id of a model, or a local folder relative to the recipe that begins with . or /")
-    path: str = setting("", "vectors: .npy, .npz or .parquet; one file a domain where the path names {domain}")
+    path: str = setting("", "vectors: .npy, .npz or .parquet, path or URL; a file for each domain if it names {domain}")
     id_column: str = setting("id", "vectors in Parquet: column of external item ids")
     vector_column: str = setting("", "vectors in Parquet: column of lists; empty: the only other column")
     dimension: int | None = setting(
@@ -108,6 +111,7 @@ def _pattern_problems(modality: Modality) -> list[str]:
     problems = []
     for key, known in (("images", _PLACES), ("path", ("domain",))):
         pattern = getattr(modality, key)
+        check_url(pattern)
         found = names_in(key, pattern)
         unknown = sorted(found - set(known))
         if unknown:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -11,12 +14,20 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.core import strip_protocol
 
 from raymm.errors import ConfigError, DataError
 
 # Scheme of a URL to the extra of raymm that brings its store; empty: nothing to install.
 STORES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hdfs": "hdfs", "file": "", "memory": ""}
 _SHOWN = 200  # characters of a path in a message
+# What stores and the libraries below them raise for missing rights and lost connections, where it is no OSError.
+_REFUSALS = {
+    "botocore.exceptions": "BotoCoreError",
+    "google.auth.exceptions": "GoogleAuthError",
+    "gcsfs.retry": "HttpError",
+    "aiohttp": "ClientError",
+}
 _VERSION_MARKS = ("ETag", "etag", "md5Hash", "generation")  # what stores change whenever the content changes
 
 
@@ -106,6 +117,67 @@ def file_name(location: str) -> str:
     return urlsplit(location).path.rsplit("/", 1)[-1] if is_url(location) else Path(location).name
 
 
+def list_files(folder: str) -> dict[str, str]:
+    """List all objects below a folder of a store: names within it, and what changes with the content of each.
+
+    Where a store keeps no version marks it is size and time of change.
+
+    Raises:
+        DataError: The store cannot be reached, or there is nothing below the folder.
+    """
+    with reaching(folder):
+        store = _store(folder)
+        found: dict[str, dict[str, Any]] = store.find(folder, detail=True)
+        root = str(strip_protocol(folder)).rstrip("/") + "/"
+    if not found:
+        raise DataError("nothing", "a folder with files", folder, "mend the path in the recipe")
+    return {path.removeprefix(root): _mark(info) for path, info in found.items()}
+
+
+def is_there(location: str) -> bool:
+    """Say whether a store holds an object.
+
+    Raises:
+        DataError: The store cannot be reached.
+    """
+    with reaching(location):
+        return bool(_store(location).exists(location))
+
+
+def version_of(location: str) -> str:
+    """Return what changes with the content of one object of a store, as in `list_files`.
+
+    Raises:
+        DataError: The store cannot be reached, or the object is gone.
+    """
+    with reaching(location):
+        return _mark(_store(location).info(location))
+
+
+def fetch(location: str, folder: Path) -> Path:
+    """Copy an object of a store to a folder of this machine, once for each of its versions.
+
+    Args:
+        location: Its URL.
+        folder: Made where there is none.
+
+    Returns:
+        The copy, named by a hash and by the name of the object.
+
+    Raises:
+        DataError: The store cannot be reached, or the object is gone.
+    """
+    mark = hashlib.sha256(f"{location} {hash_source(location)}".encode()).hexdigest()[:16]
+    copy = folder / f"{mark}-{file_name(location)}"
+    if not copy.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = copy.with_name(f".{copy.name}.{os.getpid()}")
+        with reaching(location), open_file(location) as stream, draft.open("wb") as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+        draft.replace(copy)
+    return copy
+
+
 def hash_source(location: str) -> str:
     """Return what changes with the content of a source: its SHA-256, or the version mark that its store keeps.
 
@@ -143,11 +215,22 @@ def reaching(location: str) -> Iterator[None]:
         ) from error
     except FileNotFoundError as error:
         raise DataError("no such file", "a file to read", location, "mend the path in the recipe") from error
-    except OSError as error:
+    except _refusals() as error:
         first = str(error).split("\n", 1)[0]
         raise DataError(
             f"{type(error).__name__}: {first}", "a file that can be read", location, "check the address and the rights"
         ) from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return OSError and the errors of `_REFUSALS`; a library that was not imported has raised nothing."""
+    found = (getattr(sys.modules[module], name) for module, name in _REFUSALS.items() if module in sys.modules)
+    return (OSError, *found)
+
+
+def _mark(info: dict[str, Any]) -> str:
+    names = [*_VERSION_MARKS, "mtime", "LastModified", "modified"]
+    return " ".join([str(info.get("size")), *(f"{name}={info[name]}" for name in names if info.get(name))])
 
 
 def _store(location: str) -> Any:

@@ -14,6 +14,7 @@ import torch
 
 from raymm.artefacts import fingerprint
 from raymm.data.feature_shards import read_shard, write_shard
+from raymm.data.storage import is_url, version_of
 from raymm.errors import DataError, RaymmError
 from raymm.launch.encoders import Encoder, fingerprint_model, locate_model, open_encoder
 from raymm.launch.sources import Progress
@@ -60,7 +61,7 @@ class Shard:
 def cut_shards(folder: Path, model: Model, inputs: Sequence[str], size: int) -> list[Shard]:
     """Cut inputs into shards, each named by its content, the model and the batch.
 
-    The content of an image is known by its path, size and time of change.
+    The content of an image is known by its path, size and time of change; in a store, by the mark of its version.
 
     Args:
         folder: Where shards are kept.
@@ -177,8 +178,10 @@ def _answers(model: Model, shards: Sequence[Shard]) -> Iterable[Mapping[str, Any
     yield from dataset.iter_rows()
 
 
-def _state(path: str) -> tuple[str, int, int]:
+def _state(path: str) -> tuple[str, str]:
     if not path:
-        return path, 0, 0
+        return path, ""
+    if is_url(path):
+        return path, version_of(path)
     found = Path(path).stat()
-    return path, found.st_size, found.st_mtime_ns
+    return path, f"{found.st_size} {found.st_mtime_ns}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from raymm.artefacts import fingerprint, hash_file
+from raymm.data.storage import is_url, open_file, reaching
 from raymm.errors import DataError
 
 MAX_PIXELS = 50_000_000  # of an image: a few kilobytes can unpack to gigabytes
@@ -114,13 +116,21 @@ def open_encoder(kind: str, folder: Path, batch: int, device: str) -> Encoder:
 
 
 def read_image(path: str) -> Any:
-    """Read an image as RGB; a string says why that is not possible."""
+    """Read an image, at a path or in a store, as RGB; a string says why that is not possible.
+
+    Raises:
+        DataError: A store cannot be reached.
+    """
     from PIL import Image, UnidentifiedImageError
 
+    source: str | io.BytesIO = path
+    if is_url(path):
+        with reaching(path), open_file(path) as stream:
+            source = io.BytesIO(stream.read())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=IMAGE_FORMATS) as image:
+            with Image.open(source, formats=IMAGE_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     return f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}"
                 return image.convert("RGB")

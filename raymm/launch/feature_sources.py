@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raymm.artefacts import hash_file
-from raymm.data.images import hash_images, image_folder
+from raymm.data.images import hash_images
 from raymm.data.modality import Modality
 from raymm.data.recipe import Recipe, source_path
+from raymm.data.storage import fetch, is_there, is_url
 from raymm.data.vectors import ids_beside
 from raymm.launch.encode import Model
 from raymm.launch.encoders import check_encoder, fingerprint_model, locate_model
@@ -45,23 +46,24 @@ def find_feature_sources(recipe_path: Path, recipe: Recipe, output: Path) -> Fea
     Raises:
         DataError: A file or folder is missing or out of bounds, a model cannot be had, or a library is not installed.
     """
+    work = output.with_name(f".{output.name}.features")
     vectors: dict[tuple[str, str], Path] = {}
     models: dict[str, Model] = {}
     marks: dict[str, str] = {}
     for modality in recipe.features:
         if modality.encoder == "vectors":
-            for domain, (name, path) in _vector_files(recipe_path, recipe, modality).items():
+            for domain, (name, path) in _vector_files(recipe_path, recipe, modality, work / "fetched").items():
                 vectors[modality.name, domain] = path
                 marks[name] = hash_file(path)
                 beside = ids_beside(path)
                 if beside is not None:
                     marks[str(Path(name).with_name(beside.name))] = hash_file(beside)
         if modality.images:
-            marks[modality.images] = hash_images(image_folder(recipe_path, modality.images), modality.images)
+            marks[modality.images] = hash_images(recipe_path, modality.images)
         if modality.uses_model:
             models[modality.name] = model = _find_model(recipe_path, modality)
             marks[f"model {modality.model}"] = model.mark
-    return FeatureSources(recipe_path, output.with_name(f".{output.name}.features"), vectors, models, marks)
+    return FeatureSources(recipe_path, work, vectors, models, marks)
 
 
 def _find_model(recipe_path: Path, modality: Modality) -> Model:
@@ -71,7 +73,20 @@ def _find_model(recipe_path: Path, modality: Modality) -> Model:
     return Model(modality.encoder, modality.model, recipe_path, folder, mark, modality.batch)
 
 
-def _vector_files(recipe_path: Path, recipe: Recipe, modality: Modality) -> dict[str, tuple[str, Path]]:
-    """Return for each domain the name and the path of its file."""
+def _vector_files(recipe_path: Path, recipe: Recipe, modality: Modality, work: Path) -> dict[str, tuple[str, Path]]:
+    """Return for each domain the name and the path of its file; what lies in a store is copied to `work` first."""
     names = {domain: modality.path.format(domain=domain) for domain in recipe.domains}
-    return {domain: (name, source_path(recipe_path, name)) for domain, name in names.items()}
+    return {
+        domain: (name, _fetched(name, work) if is_url(name) else source_path(recipe_path, name))
+        for domain, name in names.items()
+    }
+
+
+def _fetched(url: str, work: Path) -> Path:
+    """Copy a file of vectors, and the ids that stand beside a `.npy` file, from a store."""
+    copy = fetch(url, work)
+    if copy.suffix == ".npy":
+        beside, ids = copy.with_suffix(".ids.txt"), url.removesuffix(".npy") + ".ids.txt"
+        if is_there(ids):
+            fetch(ids, work).replace(beside)
+    return copy

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from raymm.data.images import find_images, hash_images, image_folder
@@ -53,11 +55,34 @@ def test_the_folder_stays_beside_the_recipe(recipe: Path) -> None:
 
 def test_the_hash_hangs_on_names_and_bytes_of_images_alone(recipe: Path, tmp_path: Path) -> None:
     folder, pattern = recipe.parent / "posters", "posters/{item}.jpg"
-    before = hash_images(folder, pattern)
+    before = hash_images(recipe, pattern)
     (folder / "notes.txt").write_text("changed")
     copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    assert hash_images(folder, pattern) == hash_images(copy, pattern) == before
-    (copy / "1.jpg").rename(copy / "9.jpg")
+    shutil.copytree(folder, copy / "posters")
+    assert hash_images(recipe, pattern) == hash_images(copy / "recipe.toml", pattern) == before
+    (copy / "posters" / "1.jpg").rename(copy / "posters" / "9.jpg")
     (folder / "1.jpg").write_text("changed")
-    assert len({before, hash_images(folder, pattern), hash_images(copy, pattern)}) == 3
+    assert len({before, hash_images(recipe, pattern), hash_images(copy / "recipe.toml", pattern)}) == 3
+
+
+def test_images_in_a_store_are_found_by_their_url() -> None:
+    folder = f"memory://{uuid.uuid4().hex}/posters"
+    for name in ("1.jpg", "deep/ü 2.jpg", "notes.txt"):
+        with fsspec.open(f"{folder}/{name}", "wb") as stream:
+            stream.write(name.encode())
+    pattern, recipe = folder + "/{item}.jpg", Path("recipe.toml")
+    ids = ["1", "deep/ü 2", "3", "../posters/1"]
+    paths, reasons = find_images(recipe, pattern, "films", ids, [None] * 4)
+    assert paths == [f"{folder}/1.jpg", f"{folder}/deep/ü 2.jpg", "", ""]
+    assert reasons == ["", "", "no such file", "no such file"]
+    paths, reasons = find_images(recipe, folder + "/{column}", "films", ["a", "b"], ["1.jpg", None])
+    assert (paths, reasons) == ([f"{folder}/1.jpg", ""], ["", "no path in the item files"])
+    before = hash_images(recipe, pattern)
+    with fsspec.open(f"{folder}/notes.txt", "wb") as stream:
+        stream.write(b"changed, and longer")
+    assert hash_images(recipe, pattern) == before
+    with fsspec.open(f"{folder}/1.jpg", "wb") as stream:
+        stream.write(b"another picture")
+    assert hash_images(recipe, pattern) != before
+    with pytest.raises(DataError, match="a folder with files"):
+        find_images(recipe, folder + "/none/{item}.jpg", "films", ids, [None] * 4)

@@ -2,13 +2,28 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import sys
+import types
 import uuid
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from raymm.data.storage import check_url, file_name, hash_source, locate, open_file, size_of, source_path
+from raymm.data.storage import (
+    check_url,
+    fetch,
+    file_name,
+    hash_source,
+    is_there,
+    list_files,
+    locate,
+    open_file,
+    reaching,
+    size_of,
+    source_path,
+    version_of,
+)
 from raymm.errors import ConfigError, DataError
 
 DATA = b"user\titem\nu\ti\n"
@@ -100,3 +115,42 @@ def test_path_that_can_be_none_is_an_error_that_says_so(tmp_path: Path, name: st
         locate(tmp_path / "r.toml", name)
     assert "r.toml" in caught.value.where + caught.value.remedy
     assert len(str(caught.value)) < 1000
+
+
+def test_an_object_is_copied_once_for_each_version(tmp_path: Path, remote: str) -> None:
+    first = fetch(remote, tmp_path / "fetched")
+    assert first.read_bytes() == DATA
+    assert first.name.endswith("-rows.tsv")
+    first.write_bytes(b"kept")
+    assert fetch(remote, tmp_path / "fetched").read_bytes() == b"kept"
+    with fsspec.open(remote, "wb") as stream:
+        stream.write(DATA * 2)
+    assert fetch(remote, tmp_path / "fetched").read_bytes() == DATA * 2
+    assert sorted(path.name[0] for path in (tmp_path / "fetched").iterdir()).count(".") == 0
+    with pytest.raises(DataError, match="no such file"):
+        fetch(remote + ".gone", tmp_path)
+
+
+def test_files_below_a_folder_are_listed_with_their_versions(remote: str) -> None:
+    folder = remote.rpartition("/")[0]
+    before = list_files(folder)
+    assert list(before) == ["rows.tsv"]
+    assert before["rows.tsv"] == version_of(remote)
+    with fsspec.open(remote, "wb") as stream:
+        stream.write(DATA * 2)
+    assert list_files(folder)["rows.tsv"] == version_of(remote) != before["rows.tsv"]
+    assert is_there(remote)
+    assert not is_there(remote + ".gone")
+
+
+@pytest.mark.parametrize(("module", "name"), [("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError")])
+def test_what_a_library_of_a_store_raises_is_an_error_of_the_data(
+    module: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The libraries' own errors are neither OSError nor ours; those of a library that is not there are stood in for.
+    library = sys.modules.get(module) or types.ModuleType(module)
+    refusal = getattr(library, name, None) or type(name, (Exception,), {})
+    monkeypatch.setattr(library, name, refusal, raising=False)
+    monkeypatch.setitem(sys.modules, module, library)
+    with pytest.raises(DataError, match=f"{name}: no credentials"), reaching("s3://bucket/x"):
+        raise refusal("no credentials\nand more")
