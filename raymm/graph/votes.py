@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +26,9 @@ class VotesConfig:
     neighbours: int = setting(100, "items that may vote for an item, beside its neighbours in the item graph", ge=1)
     support_shrinkage: float = setting(10.0, "added to the denominator of the cosine that chooses these", ge=0)
     cross: float = setting(1.0, "weight of the history in the other domain, by known pairs; 0 leaves it out", ge=0)
+    lending: Literal["sum", "mean"] = setting(
+        "sum", "a history in the other domain counts item by item, or as one item on average; long ones want the mean"
+    )
     cross_shrinkage: float = setting(100.0, "added to the denominator of the cosine across domains", ge=0)
 
     def __post_init__(self) -> None:

@@ -41,7 +41,8 @@ class Votes:
         """Return the scorer of the domain `side` (0 or 1) with votes; `plan` is between users of 0 and of 1."""
         voting = self._histories[side]
         if self._config.cross:
-            lent = self._partners(side, plan) @ self._histories[1 - side]
+            other = self._histories[1 - side]
+            lent = self._partners(side, plan) @ (_rows_to_one(other) if self._config.lending == "mean" else other)
             voting = sparse.csr_array(sparse.hstack([voting, lent], format="csr"))
         return VotedScorer(scorer.users, scorer.items, *_parts(voting), *_parts(self._weights[side]))
 
@@ -67,9 +68,13 @@ class Votes:
             values = np.r_[values, weights[owners, places]]
         matrix = sparse.csr_array((values, (rows, columns)), shape=shape)
         matrix = sparse.csr_array(matrix.T) if side else matrix
-        totals = np.asarray(matrix.sum(axis=1)).ravel()
-        matrix.data /= np.repeat(totals, np.diff(matrix.indptr))
-        return matrix.astype(np.float32)
+        return _rows_to_one(matrix)
+
+
+def _rows_to_one(matrix: sparse.csr_array) -> sparse.csr_array:
+    totals = np.asarray(matrix.sum(axis=1)).ravel()
+    values = (matrix.data / np.repeat(totals, np.diff(matrix.indptr))).astype(np.float32)
+    return sparse.csr_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _parts(matrix: sparse.csr_array) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
