@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import linalg, sparse
 
 from raymm.config import check, setting
@@ -123,20 +124,18 @@ def fit_cold_ranking(
     popular = np.log1p(np.asarray(target.astype(bool).sum(axis=0)).reshape(-1).astype(np.float64))
     judged = np.sort(generator.permutation(len(warm))[: config.judged])
     counts = np.maximum(np.bincount(source.indices, minlength=source.shape[1]), 1).astype(np.float64)
-    best: tuple[Choice, np.ndarray, sparse.csr_array] | None = None
+    found: list[Choice] = []
     for exponent in config.exponents:
         histories = _weighted(source[source_of[warm]], counts**-exponent)
         kernel = (histories @ histories.T).toarray()
         for ridge in config.ridges:
-            inverse = linalg.inv(kernel + ridge * np.trace(kernel) / len(kernel) * np.eye(len(kernel)))
-            duals = np.asarray((chosen.T @ inverse).T)
-            left_out = chosen[judged].toarray() - duals[judged] / np.diag(inverse)[judged, None]
-            for weight in config.popularity:
-                value = _ndcg(_blended(left_out, popular, weight), chosen[judged], config.cutoff)
-                if best is None or value > best[0].ndcg:
-                    best = Choice(exponent, ridge, weight, value), duals, histories
-    assert best is not None
-    choice, duals, histories = best
+            left_out = _left_out(_factor(kernel, ridge), chosen, judged)
+            values = _ndcgs(left_out, popular, config, chosen[judged])
+            found += [Choice(exponent, ridge, *pair) for pair in zip(config.popularity, values, strict=True)]
+    choice = max(found, key=lambda candidate: candidate.ndcg)  # the first of equals
+    histories = _weighted(source[source_of[warm]], counts**-choice.exponent)
+    inverse = linalg.cho_solve(_factor((histories @ histories.T).toarray(), choice.ridge), np.eye(len(warm)))
+    duals = np.asarray((chosen.T @ inverse).T)
     # One scale for all users, so that the blend is an inner product.
     scores = histories[judged] @ histories.T @ duals
     spread = float(scores.std(axis=1).mean()) + 1e-12
@@ -173,17 +172,36 @@ def _weighted(chosen: sparse.csr_array, item_weights: np.ndarray) -> sparse.csr_
     return sparse.csr_array(sparse.diags_array(1.0 / np.maximum(lengths, 1e-12)) @ rows)
 
 
-def _blended(scores: np.ndarray, popular: np.ndarray, weight: float) -> np.ndarray:
-    spread = scores.std(axis=1).mean() + 1e-12
-    return np.asarray(scores / spread + weight * popular / (popular.std() + 1e-12))
+def _factor(kernel: np.ndarray, ridge: float) -> tuple[np.ndarray, bool]:
+    """Decompose the users' matrix with a ridge in mean histories."""
+    shifted = kernel + ridge * np.trace(kernel) / len(kernel) * np.eye(len(kernel))
+    factor, lower = linalg.cho_factor(shifted, overwrite_a=True)
+    return np.asarray(factor), bool(lower)
 
 
-def _ndcg(scores: np.ndarray, chosen: sparse.csr_array, cutoff: int) -> float:
-    """NDCG@K of rows of scores, mean over users."""
-    cutoff = min(cutoff, scores.shape[1])
-    top = np.argpartition(-scores, cutoff - 1, axis=1)[:, :cutoff]
-    order = np.take_along_axis(top, np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable"), 1)
-    found = np.take_along_axis(chosen.toarray(), order, 1) > 0
+def _left_out(factor: tuple[np.ndarray, bool], chosen: sparse.csr_array, judged: np.ndarray) -> torch.Tensor:
+    """Score all target items for users who are left out one by one: (judged, target items) float32."""
+    asked = np.zeros((len(factor[0]), len(judged)))
+    asked[judged, np.arange(len(judged))] = 1.0
+    columns = linalg.cho_solve(factor, asked, overwrite_b=True)  # of the inverse, which is symmetric
+    fitted = np.asarray(chosen.T @ columns) / columns[judged, np.arange(len(judged))]
+    return torch.from_numpy(np.subtract(chosen[judged].toarray(), fitted.T, dtype=np.float64)).float()
+
+
+def _ndcgs(
+    scores: torch.Tensor, popular: np.ndarray, config: ColdRankingConfig, chosen: sparse.csr_array
+) -> list[float]:
+    """NDCG@K, mean over users, of scores in deviations plus log-popularity at each weight that is a candidate."""
+    cutoff = min(config.cutoff, scores.shape[1])
+    scores = scores / (float(scores.std(dim=1, correction=0).mean()) + 1e-12)
+    deviations = torch.from_numpy(popular / (popular.std() + 1e-12)).float()
     discounts = 1 / np.log2(np.arange(2, cutoff + 2))
     ideal = np.cumsum(discounts)[np.minimum(np.diff(chosen.indptr), cutoff) - 1]
-    return float(np.mean(found @ discounts / ideal))
+    owners = np.repeat(np.arange(len(ideal)), np.diff(chosen.indptr))
+    wanted = owners * scores.shape[1] + chosen.indices
+    values = []
+    for weight in config.popularity:
+        top = torch.add(scores, deviations, alpha=weight).topk(cutoff, dim=1).indices.numpy()
+        hits = np.isin(top + scores.shape[1] * np.arange(len(ideal))[:, None], wanted)
+        values.append(float(np.mean(hits @ discounts / ideal)))
+    return values

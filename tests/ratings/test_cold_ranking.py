@@ -48,6 +48,30 @@ def test_one_candidate_is_the_dense_solution() -> None:
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("popularity", [0.0, 0.3])
+def test_candidates_are_judged_by_refits_without_the_user(popularity: float) -> None:
+    source, target, _ = _two_tastes(60, 20)
+    config = ColdRankingConfig(ridges=(0.5,), popularity=(popularity,), exponents=(0.0,), cutoff=4, judged=1000)
+    found = fit_cold_ranking(source, target, np.arange(60), config, np.random.default_rng(0)).choice.ndcg
+    chosen = target.toarray().astype(np.float64)
+    histories = source.toarray() / np.sqrt(source.toarray().sum(axis=1, keepdims=True))
+    scores = np.empty_like(chosen)
+    for user in range(60):
+        own = np.delete(histories, user, axis=0)
+        weight = 0.5 * (histories * histories).sum() / 60
+        solution = np.linalg.solve(own.T @ own + weight * np.eye(20), own.T @ np.delete(chosen, user, axis=0))
+        scores[user] = histories[user] @ solution
+    popular = np.log1p(chosen.sum(axis=0))
+    # What is left over by leave-one-out is the prediction, y - (y - prediction); its spread is taken from it.
+    blended = scores / scores.std(axis=1).mean() + popularity * popular / popular.std()
+    gains = []
+    for row, liked in zip(blended, chosen, strict=True):
+        order = np.argsort(-row)[:4]
+        discounts = 1 / np.log2(np.arange(2, 6))
+        gains.append((liked[order] @ discounts) / discounts[: int(min(liked.sum(), 4))].sum())
+    assert found == pytest.approx(np.mean(gains), abs=1e-6)
+
+
 def test_users_whom_the_source_does_not_know_get_popularity() -> None:
     source, target, _ = _two_tastes()
     source_of = np.arange(120)
