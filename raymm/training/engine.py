@@ -171,7 +171,7 @@ def reduced_losses(losses: Mapping[str, torch.Tensor], grid: Grid) -> dict[str, 
     bad = [f"{name} = {value}" for name, value in named.items() if not math.isfinite(value)]
     if bad:
         raise TrainingError(
-            ", ".join(bad), "finite losses", "training step", "lower train.optimizer.learning_rate, or check features"
+            ", ".join(bad), "finite losses", "training step", "lower the learning rate, or check features and ratings"
         )
     return named
 

@@ -47,6 +47,14 @@ def test_a_wrong_setting_is_named(setting, words, capsys, tmp_path):
         _fails([*TRAIN, "--data", str(tmp_path), "--set", setting], capsys, *words)
 
 
+def test_workers_of_a_model_that_needs_none_are_noted(capsys, tmp_path):
+    arguments = ["train", "ease", "--no-tracking", "--data", str(tmp_path), "--workers", "4"]
+    _fails(arguments, capsys, "no manifest")
+    main(arguments)
+    shown = capsys.readouterr()
+    assert "--workers 4 changes nothing" in " ".join((shown.out + shown.err).split())
+
+
 def test_several_wrong_settings_are_listed_together(capsys, tmp_path):
     arguments = [*TRAIN, "--data", str(tmp_path), "--set", "train.seed=-1", "--set", "scale.wrkers=2"]
     _fails(arguments, capsys, "train.seed", "scale.wrkers")
