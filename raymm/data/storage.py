@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -21,13 +20,8 @@ from raymm.errors import ConfigError, DataError
 # Scheme of a URL to the extra of raymm that brings its store; empty: nothing to install.
 STORES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hdfs": "hdfs", "file": "", "memory": ""}
 _SHOWN = 200  # characters of a path in a message
-# What stores and the libraries below them raise for missing rights and lost connections, where it is no OSError.
-_REFUSALS = {
-    "botocore.exceptions": "BotoCoreError",
-    "google.auth.exceptions": "GoogleAuthError",
-    "gcsfs.retry": "HttpError",
-    "aiohttp": "ClientError",
-}
+# Libraries of stores whose errors for missing rights and lost connections are no OSError.
+_LIBRARIES = frozenset({"botocore", "aiobotocore", "google", "gcsfs", "aiohttp"})
 _VERSION_MARKS = ("ETag", "etag", "md5Hash", "generation")  # what stores change whenever the content changes
 
 
@@ -215,17 +209,18 @@ def reaching(location: str) -> Iterator[None]:
         ) from error
     except FileNotFoundError as error:
         raise DataError("no such file", "a file to read", location, "mend the path in the recipe") from error
-    except _refusals() as error:
+    except Exception as error:
+        if not _is_refusal(error):
+            raise
         first = str(error).split("\n", 1)[0]
         raise DataError(
             f"{type(error).__name__}: {first}", "a file that can be read", location, "check the address and the rights"
         ) from error
 
 
-def _refusals() -> tuple[type[Exception], ...]:
-    """Return OSError and the errors of `_REFUSALS`; a library that was not imported has raised nothing."""
-    found = (getattr(sys.modules[module], name) for module, name in _REFUSALS.items() if module in sys.modules)
-    return (OSError, *found)
+def _is_refusal(error: Exception) -> bool:
+    origins = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, OSError) or not origins.isdisjoint(_LIBRARIES)
 
 
 def _mark(info: dict[str, Any]) -> str:
