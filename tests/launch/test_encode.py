@@ -37,6 +37,7 @@ def bert(folder: Path, seed: int = 0) -> Model:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_only_lost_and_damaged_shards_are_encoded_again(ray_cluster: object, tmp_path: Path) -> None:
     model, told = bert(tmp_path), []
     shards = cut_shards(tmp_path / "work", model, TEXTS, 5)

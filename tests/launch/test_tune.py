@@ -44,6 +44,7 @@ def _work():
 
 @pytest.mark.ray
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_trials_end_as_they_should_and_give_their_cpus_back(ray_cluster, tmp_path):
     values = [{"rate": rate} for rate in (0.8, 0.7, 0.95, 0.1, 0.2, 0.85)]
     trials = Trials(Sequential(iter(values)), [], 6, lambda number: f"t{number}", ())
