@@ -71,11 +71,11 @@ def _made(chosen: argparse.Namespace) -> tuple[TorchEngine, Any, int, list[tuple
     settings, domain = experiment.settings, data.domains[0]
     structure = spec.structure(settings, domain, 0)
     device = torch.device("cpu")
-    model = spec.build(settings, data, (structure,), Place(single(), device, 0))
+    model: Any = spec.build(settings, data, (structure,), Place(single(), device, 0))
     rows = [Positives(*prepared.train_pairs(domain.name), domain.n_items)]
     source = TripleSource(rows, chosen.batch, 0, single(), experiment.train.negatives)
     batches = (batch for epoch in range(1, 1000) for batch in source.epoch(epoch))
-    engine = TorchEngine(model, single(), experiment.train.optimizer, device)  # type: ignore[arg-type]
+    engine = TorchEngine(model, single(), experiment.train.optimizer, device)
     nodes, width = domain.n_users + domain.n_items, settings.width
     tables = 2 if settings.extends else 1
     links = 2 * domain.interactions.nnz + structure.matrices["links"].nnz

@@ -209,7 +209,7 @@ def reaching(location: str) -> Iterator[None]:
         ) from error
     except FileNotFoundError as error:
         raise DataError("no such file", "a file to read", location, "mend the path in the recipe") from error
-    except Exception as error:
+    except Exception as error:  # libraries of stores, which are not imported here, have errors of their own
         if not _is_refusal(error):
             raise
         first = str(error).split("\n", 1)[0]

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from raymm.data.ids import id_lines
 from raymm.errors import DataError
 
+IDS = ".ids.txt"  # what stands in place of `.npy` in the name of the file of its ids
+
 _NAMED = 5  # ids that a message names
 
 
@@ -63,7 +65,7 @@ def read_vectors(path: Path, id_column: str = "id", vector_column: str = "") -> 
 
 def ids_beside(path: Path) -> Path | None:
     """Return the file of ids that belongs to a `.npy` file, where there is one."""
-    beside = path.with_suffix(".ids.txt")
+    beside = path.with_suffix(IDS)
     return beside if path.suffix == ".npy" and beside.is_file() else None
 
 

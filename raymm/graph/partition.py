@@ -233,4 +233,5 @@ def _dgl() -> ModuleType:
             "graph partition and neighbour sampling",
             "install it on Python 3.11, or train without graph parts: propagation over the whole graph needs no DGL",
         ) from error
-    return dgl  # type: ignore[no-any-return]
+    library: ModuleType = dgl
+    return library

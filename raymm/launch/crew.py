@@ -111,8 +111,9 @@ class Meeting:
         made = self._made[turn]
         self._left[turn] += 1
         if self._left[turn] == self._count:
-            for kept in (self._parts, self._made, self._left, self._there):
-                del kept[turn]  # type: ignore[attr-defined]
+            ended: tuple[dict[int, Any], ...] = (self._parts, self._made, self._left, self._there)
+            for kept in ended:
+                del kept[turn]
         return made
 
 

@@ -11,7 +11,7 @@ from raymm.data.images import hash_images
 from raymm.data.modality import Modality
 from raymm.data.recipe import Recipe, source_path
 from raymm.data.storage import fetch, is_there, is_url
-from raymm.data.vectors import ids_beside
+from raymm.data.vectors import IDS, ids_beside
 from raymm.launch.encode import Model
 from raymm.launch.encoders import check_encoder, fingerprint_model, locate_model
 
@@ -57,7 +57,7 @@ def find_feature_sources(recipe_path: Path, recipe: Recipe, output: Path) -> Fea
                 marks[name] = hash_file(path)
                 beside = ids_beside(path)
                 if beside is not None:
-                    marks[str(Path(name).with_name(beside.name))] = hash_file(beside)
+                    marks[name.removesuffix(".npy") + IDS] = hash_file(beside)
         if modality.images:
             marks[modality.images] = hash_images(recipe_path, modality.images)
         if modality.uses_model:
@@ -86,7 +86,8 @@ def _fetched(url: str, work: Path) -> Path:
     """Copy a file of vectors, and the ids that stand beside a `.npy` file, from a store."""
     copy = fetch(url, work)
     if copy.suffix == ".npy":
-        beside, ids = copy.with_suffix(".ids.txt"), url.removesuffix(".npy") + ".ids.txt"
+        beside, ids = copy.with_suffix(IDS), url.removesuffix(".npy") + IDS
+        beside.unlink(missing_ok=True)  # an interrupted preparation may have left what is gone from the store since
         if is_there(ids):
             fetch(ids, work).replace(beside)
     return copy

@@ -88,6 +88,7 @@ def prepare(
     earlier = _standing(output, replace)
     if earlier and earlier.fingerprint == mark and _is_whole(output, earlier, replace):
         found = read_summary(earlier.facts["summary"])
+        shutil.rmtree(sources.work, ignore_errors=True)  # what was copied from a store to compare it
         return dataclasses.replace(found, folder=str(output), seconds=time.monotonic() - began, reused=True)
     with artefacts.writing(output, layout.KIND, layout.SCHEMA, inputs, settings, replace) as (draft, facts):
         facts["split"] = _split_facts(recipe)
