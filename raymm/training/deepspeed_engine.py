@@ -35,7 +35,9 @@ from raymm.training.engine import (
 class DeepSpeedConfig:
     """What DeepSpeed adds to an engine."""
 
-    zero_stage: Literal[0, 1, 2] = setting(1, "ZeRO: 0 none, 1 splits optimiser state, 2 gradients too")
+    zero_stage: Literal[0, 1, 2] = setting(
+        1, "ZeRO: 0 none, 1 splits optimiser state, 2 gradients too; over ranks that split the batch, if any do"
+    )
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -46,7 +48,8 @@ class DeepSpeedEngine:
     """DeepSpeed carries the step; losses equal those of `TorchEngine`.
 
     DeepSpeed averages gradients over the data-parallel ranks and splits optimiser state (and gradients) over them; the
-    column group is handed to it as the model-parallel group. Checkpoints are in raymm's own format, which does not
+    column group is handed to it as the model-parallel group. Where no ranks split the batch, ZeRO has nothing to split:
+    stage 0 is used, whose losses are the same in every bit, without its copies of all gradients. Checkpoints are in raymm's own format, which does not
     depend on the ZeRO stage or the number of ranks, and hold no pickle.
 
     Args:
@@ -75,7 +78,7 @@ class DeepSpeedEngine:
         self._grid = grid
         self._device = device
         self._module = as_module(model).to(device)
-        self._stage = config.zero_stage
+        self._stage = config.zero_stage if grid.data_parallel > 1 else 0
         adam = make_optimizer(model, optimizer)
         self._rates = LearningRates(adam, optimizer)
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
@@ -83,7 +86,7 @@ class DeepSpeedEngine:
             optimizer=adam,
             mpu=_ModelParallelUnit(grid),
             dist_init_required=False,
-            config=_settings(grid, config.zero_stage),
+            config=_settings(grid, self._stage),
         )
         if self._stage:
             _start_moments(self._optimizer)
