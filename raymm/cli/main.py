@@ -24,6 +24,7 @@ from raymm.models.registry import TRAINED
 
 FAILED, INTERNAL, INTERRUPTED = 1, 70, 130
 _LONGEST_PATH = 200  # characters of a path in a message
+_LOG_COLUMNS = 140  # of lines in a file or a pipe, which have no width of their own
 _PACKAGES = "working_dir_files"  # folder of Ray that holds the working directories of jobs
 
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Ray Tune's own tables and log files of trials, beside which raymm has its own.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    display, problems = Display(Console()), Display(Console(stderr=True))
+    display, problems = Display(_console()), Display(_console(stderr=True))
     try:
         _VERBS[chosen.verb](chosen, display)
     except RaymmError as error:
@@ -71,6 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             problems.say("This is a fault of raymm; run again with --debug for the traceback, and report it.")
         return INTERNAL
     return 0
+
+
+def _console(stderr: bool = False) -> Console:
+    """Write as wide as the terminal is or COLUMNS says, and wide enough for tables where there is neither."""
+    console = Console(stderr=stderr)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _LOG_COLUMNS
+    return console
 
 
 def _of_this_machine(error: OSError) -> RaymmError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from raymm.config import check, setting
 from raymm.errors import DataError
 from raymm.ratings.base import dot_scorer
 from raymm.scorers import DotScorer
+
+_USERS = 64  # judged at a time
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class CrossRidge:
     Attributes:
         histories: (W, source items) CSR, histories of these users, each of length 1.
         item_weights: (source items,) what an item counts in a history.
-        duals: (W, target items) the solution.
+        duals: (W, target items) float32, the solution.
         popular: (target items,) log-popularity.
         spread: Deviation of the map's scores over a user's items, which they are divided by.
         popularity: What log-popularity is multiplied with.
@@ -134,11 +137,14 @@ def fit_cold_ranking(
             found += [Choice(exponent, ridge, *pair) for pair in zip(config.popularity, values, strict=True)]
     choice = max(found, key=lambda candidate: candidate.ndcg)  # the first of equals
     histories = _weighted(source[source_of[warm]], counts**-choice.exponent)
-    inverse = linalg.cho_solve(_factor((histories @ histories.T).toarray(), choice.ridge), np.eye(len(warm)))
-    duals = np.asarray((chosen.T @ inverse).T)
+    kernel = (histories @ histories.T).toarray()
+    factor = _factor(kernel, choice.ridge)
+    duals = np.empty((len(warm), target.shape[1]), dtype=np.float32)
+    for block, solved in _by_item(chosen, linalg.cho_solve(factor, np.eye(len(warm)), overwrite_b=True)):
+        duals[block] = solved.T
     # One scale for all users, so that the blend is an inner product.
-    scores = histories[judged] @ histories.T @ duals
-    spread = float(scores.std(axis=1).mean()) + 1e-12
+    scores = _by_item(chosen, linalg.cho_solve(factor, kernel[:, judged]))
+    spread = float(np.concatenate([rows.std(axis=0) for _, rows in scores]).mean()) + 1e-12
     popularity = max(choice.popularity, 1e-6) / (float(popular.std()) + 1e-12)
     return CrossRidge(histories, counts**-choice.exponent, duals, popular, spread, popularity, choice)
 
@@ -184,8 +190,12 @@ def _left_out(factor: tuple[np.ndarray, bool], chosen: sparse.csr_array, judged:
     asked = np.zeros((len(factor[0]), len(judged)))
     asked[judged, np.arange(len(judged))] = 1.0
     columns = linalg.cho_solve(factor, asked, overwrite_b=True)  # of the inverse, which is symmetric
-    fitted = np.asarray(chosen.T @ columns) / columns[judged, np.arange(len(judged))]
-    return torch.from_numpy(np.subtract(chosen[judged].toarray(), fitted.T, dtype=np.float64)).float()
+    columns /= columns[judged, np.arange(len(judged))]
+    own, scores = chosen[judged], np.empty((len(judged), chosen.shape[1]), dtype=np.float32)
+    for block, values in _by_item(chosen, columns):
+        np.negative(values.T, out=scores[block], casting="same_kind")
+    scores[np.repeat(np.arange(len(judged)), np.diff(own.indptr)), own.indices] += own.data.astype(np.float32)
+    return torch.from_numpy(scores)
 
 
 def _ndcgs(
@@ -193,15 +203,27 @@ def _ndcgs(
 ) -> list[float]:
     """NDCG@K, mean over users, of scores in deviations plus log-popularity at each weight that is a candidate."""
     cutoff = min(config.cutoff, scores.shape[1])
-    scores = scores / (float(scores.std(dim=1, correction=0).mean()) + 1e-12)
+    spread = float(torch.cat([scores[block].std(dim=1, correction=0) for block in _blocks(len(scores))]).mean()) + 1e-12
     deviations = torch.from_numpy(popular / (popular.std() + 1e-12)).float()
     discounts = 1 / np.log2(np.arange(2, cutoff + 2))
     ideal = np.cumsum(discounts)[np.minimum(np.diff(chosen.indptr), cutoff) - 1]
-    owners = np.repeat(np.arange(len(ideal)), np.diff(chosen.indptr))
-    wanted = owners * scores.shape[1] + chosen.indices
-    values = []
-    for weight in config.popularity:
-        top = torch.add(scores, deviations, alpha=weight).topk(cutoff, dim=1).indices.numpy()
-        hits = np.isin(top + scores.shape[1] * np.arange(len(ideal))[:, None], wanted)
-        values.append(float(np.mean(hits @ discounts / ideal)))
-    return values
+    wanted = np.repeat(np.arange(len(ideal)), np.diff(chosen.indptr)) * scores.shape[1] + chosen.indices
+    top = np.empty((len(config.popularity), len(scores), cutoff), dtype=np.int64)
+    for block in _blocks(len(scores)):
+        scaled = scores[block] / spread
+        for candidate, weight in enumerate(config.popularity):
+            top[candidate, block] = torch.add(scaled, deviations, alpha=weight).topk(cutoff, dim=1).indices.numpy()
+    hits = np.isin(top + scores.shape[1] * np.arange(len(ideal))[:, None], wanted)
+    return [float(value) for value in np.mean(hits @ discounts / ideal, axis=1)]
+
+
+def _by_item(chosen: sparse.csr_array, columns: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Add up the rows of `columns` by the items that users chose: (W, U) to (items, U), some of the U at a time."""
+    owners = sparse.csr_array(chosen.T)
+    for block in _blocks(columns.shape[1]):
+        yield block, owners @ np.ascontiguousarray(columns[:, block])
+
+
+def _blocks(users: int) -> Iterator[slice]:
+    """Cut users into parts whose rows over all items stay in a processor's cache."""
+    return (slice(first, min(first + _USERS, users)) for first in range(0, users, _USERS))

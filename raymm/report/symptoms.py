@@ -18,9 +18,10 @@ _PULL = 1.0  # gradient of the guidance loss over that of the ranking losses
 
 WORDS = {
     "negative_transfer": "a domain has lost more than 5 % of what it reached before the matching began: lower "
-    "settings.transfer.weight, or compare with a run of weight 0",
+    "settings.transfer.weight, or settings.votes.cross where counterparts lend their histories, or compare with a run "
+    "that has both at 0",
     "below_popularity": "a domain ranks worse than popularity on validation: train longer, or lower "
-    "train.optimizer.learning_rate or settings.transfer.weight",
+    "train.optimizer.learning_rate, settings.transfer.weight or settings.votes.cross",
     "hypergraph_collapse": "clusters of items have run together: lower settings.hypergraph.epsilon, raise "
     "settings.hypergraph.max_evaluations, or keep settings.hypergraph.marginal balanced",
     "unconverged_matching": "matchings stop before they have converged: raise "
