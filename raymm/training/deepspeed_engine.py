@@ -49,8 +49,8 @@ class DeepSpeedEngine:
 
     DeepSpeed averages gradients over the data-parallel ranks and splits optimiser state (and gradients) over them; the
     column group is handed to it as the model-parallel group. Where no ranks split the batch, ZeRO has nothing to split:
-    stage 0 is used, whose losses are the same in every bit, without its copies of all gradients. Checkpoints are in raymm's own format, which does not
-    depend on the ZeRO stage or the number of ranks, and hold no pickle.
+    stage 0 is used, whose losses are the same in every bit, without its copies of all gradients. Checkpoints are in
+    raymm's own format, which does not depend on the ZeRO stage or the number of ranks, and hold no pickle.
 
     Args:
         model: A `RecModel` that is a torch module.
