@@ -5,13 +5,14 @@
 
 Domain `a` are films of action, adventure, crime, film-noir, horror, mystery, sci-fi, thriller, war or western; `b` all
 others. The films and ratings are real, the two domains are made: every user is in both, and taste carries over more
-than between, say, books and music. The folder gets ratings, titles and a recipe whose split makes a share of the users
-cold in the target.
+than between, say, books and music. The folder gets ratings; titles, genres and the years around each film's, as words;
+and a recipe whose split makes a share of the users cold in the target.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -44,6 +45,23 @@ cold_share = {cold}
 validation_share = {validation}
 seed = {seed}
 positive_rating = 4.0
+
+[[features]]
+name = "title"
+column = "title"
+dimension = 64
+
+[[features]]
+name = "genres"
+column = "genres"
+dimension = 16
+max_missing = 0.5
+
+[[features]]
+name = "years"
+column = "years"
+dimension = 32
+max_missing = 0.5
 """
 
 
@@ -77,16 +95,23 @@ def main() -> int:
 
 
 def split_films(source: Path, target: Path) -> dict[str, str]:
-    """Write titles, and return the domain of each film."""
+    """Write titles, genres and years, and return the domain of each film."""
     domain_of = {}
     with source.open(encoding="latin-1") as lines, target.open("w", encoding="utf-8") as written:
-        written.write("domain\titem\ttitle\n")
+        written.write("domain\titem\ttitle\tgenres\tyears\n")
         for line in lines:
             film, title, *rest = line.rstrip("\r\n").split("|")
             genres = {genre for genre, flag in zip(GENRES, rest[-len(GENRES) :], strict=True) if flag == "1"}
             domain_of[film] = "a" if genres & set(FIRST) else "b"
-            written.write(f"{domain_of[film]}\t{film}\t{title}\n")
+            words = " ".join(sorted(re.sub(r"\W", "", genre) for genre in genres - {"unknown"}))
+            written.write(f"{domain_of[film]}\t{film}\t{title}\t{words}\t{_years_around(title)}\n")
     return domain_of
+
+
+def _years_around(title: str) -> str:
+    """Name the years near that of a title, `Film (1995)`: films of one time have words in common."""
+    found = re.search(r"\((\d{4})\)", title)
+    return " ".join(f"y{int(found[1]) + apart}" for apart in range(-3, 4)) if found else ""
 
 
 def write_ratings(source: Path, domain_of: dict[str, str], target: Path) -> int:

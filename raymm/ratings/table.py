@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
 
-from raymm.contracts import Domain, TrainData
+from raymm.contracts import Domain, Feature, TrainData
 from raymm.errors import DataError
 
 
@@ -84,11 +85,13 @@ class ColdStart:
         source: Ratings of the source domain.
         target: Training ratings of the target domain; of cold users it has none.
         source_of: (target users,) int64, the source user who is the same person and has source ratings, -1 for nobody.
+        features: Modality to the features of the items, of the source and of the target.
     """
 
     source: RatingTable
     target: RatingTable
     source_of: np.ndarray
+    features: tuple[Mapping[str, Feature], Mapping[str, Feature]] = field(default_factory=lambda: ({}, {}))
 
     @property
     def shared_rows(self) -> np.ndarray:
@@ -134,7 +137,7 @@ def cold_start(data: TrainData, source: str, target: str) -> ColdStart:
     source_of = np.full(tables[1].n_users, -1, dtype=np.int64)
     rated = pairs[tables[0].user_counts[pairs[:, 0]] > 0]
     source_of[rated[:, 1]] = rated[:, 0]
-    problem = ColdStart(*tables, source_of)
+    problem = ColdStart(*tables, source_of, (data.domain(source).features, data.domain(target).features))
     if len(np.unique(problem.target.users[problem.shared_rows])) < 2:
         raise DataError(
             "fewer than two users with ratings in both domains",

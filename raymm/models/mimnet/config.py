@@ -8,6 +8,7 @@ from typing import Literal
 from raymm.config import check, setting
 from raymm.errors import ConfigError
 from raymm.ratings.cold_ranking import ColdRankingConfig
+from raymm.ratings.content import ContentConfig
 from raymm.ratings.pretraining import PretrainConfig
 from raymm.ratings.transfer import FactorConfig
 
@@ -72,6 +73,7 @@ class MimnetConfig:
     )
     network: NetworkConfig = setting(NetworkConfig, "interests, bridges, attention")
     factors: FactorConfig = setting(FactorConfig, "tables of what the base leaves; with base = style")
+    content: ContentConfig = setting(ContentConfig, "taste for what items are about; with base = style")
     pretrain: PretrainConfig = setting(PretrainConfig, "tables of whole ratings; with base = none")
     meta: MetaConfig = setting(MetaConfig, "training of the network")
     ranks: bool = setting(True, "learn to rank, too: a ridge regression from source histories to highly rated items")

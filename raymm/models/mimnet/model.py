@@ -18,6 +18,7 @@ from raymm.models.spec import RatingSpec
 from raymm.ratings.base import dot_scorer, plus_rows, transferred_rows
 from raymm.ratings.biases import fit_floor
 from raymm.ratings.cold_ranking import CrossRidge, fit_cold_ranking, source_histories
+from raymm.ratings.content import Content, fit_content
 from raymm.ratings.gate import Gain, best_share
 from raymm.ratings.histories import recent_histories
 from raymm.ratings.pretraining import factorisation_stage, squared_error
@@ -59,8 +60,9 @@ class Mimnet:
 
     Differs from the source with `base = "style"`: tables are those of `ratings.transfer`, solved in closed form on
     residuals; training rows meet item vectors that have not seen them; the network starts at the scalar bridge
-    `g <p, v>`, and takes its place in the share that serves held-out users best; and either is left out where it does
-    not help users that it has not seen. The published network predicts whole ratings from tables without biases.
+    `g <p, v>`, and takes its place in the share that serves held-out users best; what users like items to be about
+    (`ratings.content`) is added; and each of them is left out where it does not help users that it has not seen. The
+    published network predicts whole ratings from tables without biases.
 
     Args:
         config: Settings.
@@ -74,6 +76,7 @@ class Mimnet:
         self._generator, self._draws = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         self._base: FloorPlus | None = None
         self._tables: ResidualTables | None = None
+        self._content: Content | None = None
         self._network: MimnetNet | None = None
         self._ridge: CrossRidge | None = None
         self._bridge, self._share = 0.0, _CLOSED
@@ -102,6 +105,8 @@ class Mimnet:
             gain = self._tables.bridge
             found |= {"bridge": self._bridge, "bridge_gain": gain.mean, "bridge_gain_error": gain.error}
             found |= {"target_ridge": self._tables.target_ridge, "style_ridge": self._base.ridge}
+            content = self._content.gain if self._content is not None else _CLOSED
+            found |= {"content": content.share, "content_gain": content.mean, "content_gain_error": content.error}
         if self._ridge is not None:
             choice = self._ridge.choice
             found |= {"ranking_ridge": choice.ridge, "ranking_popularity": choice.popularity}
@@ -119,6 +124,9 @@ class Mimnet:
         rest = self._bridge * (1.0 - self._share.share)
         users = np.column_stack([users, rest * transferred_rows(self._problem, self._tables.users)])
         items = np.column_stack([items, self._tables.items])
+        if self._content is not None:
+            liked = self._content.gain.share * transferred_rows(self._problem, self._content.users)
+            users, items = np.column_stack([users, liked]), np.column_stack([items, self._content.items])
         if self._network is None or self._share.share == 0:
             return dot_scorer(users, items)
         return interest_scorer(self._network, self._problem, (users, items), self._bridge * self._share.share)
@@ -138,7 +146,7 @@ class Mimnet:
             return None
         network = (self._config.network, self._network) if self._network and self._share.share > 0 else None
         shares = self._bridge, self._share.share
-        return read_from(self._base.style, self._tables, shares, network, self._ridge)
+        return read_from(self._base.style, self._tables, shares, self._content, network, self._ridge)
 
     def _ranking_stage(self) -> Stage:
         """Fit what ranks: the ratings of a model that predicts them well rank worse than popularity does."""
@@ -154,15 +162,22 @@ class Mimnet:
         tables = self._tables = fit_tables(self._problem, base, self._config.factors, self._generator)
         yield Stage("source", lambda: {"users": _single(tables.users), "items": _single(tables.source_items)})
         yield Stage("target", lambda: {"items": _single(tables.items), "left_out": _single(tables.left_out)})
-        if not tables.bridge.opens(self._config.meta.gate):
+        opens = tables.bridge.opens(self._config.meta.gate)
+        self._bridge = tables.bridge.share if opens else 0.0
+        rows = self._problem.target.rows(tables.rows)
+        people = self._problem.source_of[rows.users]
+        missed = tables.missed - self._bridge * np.einsum("nd,nd->n", tables.users[people], tables.left_out)
+        content = fit_content(self._problem, base, missed, people, rows.items, self._config.content)
+        if content is not None:
+            self._content = content
+            yield Stage("content", lambda: {"users": _single(content.users), "items": _single(content.items)})
+        if not opens:
             return
-        self._bridge = tables.bridge.share
         spread = spread_of(tables.source_items)
         source_items = np.vstack([tables.source_items / spread, np.zeros(tables.items.shape[1])])
         network = self._make_network(tables.users, source_items, tables.items, tables.items)
-        rows = self._problem.target.rows(tables.rows)
-        people = self._problem.source_of[rows.users]
-        trained = self._rows(people, rows.items, tables.left_out, rows.users, tables.missed / self._bridge)
+        wanted = (tables.missed - self._liked(people, rows.items)) / self._bridge
+        trained = self._rows(people, rows.items, tables.left_out, rows.users, wanted)
         held = self._held_rows(tables.items)
         yield self._meta_stage(network, trained, held)
         with torch.no_grad():
@@ -237,8 +252,13 @@ class Mimnet:
         people, ratings = source_of[users], held.ratings[known].astype(np.float64)
         if self._base is not None:
             missed = ratings - self._base.predict(people, self._base.floor.items.values[items])
+            missed -= self._liked(people, items)
             return self._rows(people, items, vectors[items], users, missed / self._bridge)
         return self._rows(people, items, vectors[items], users, ratings)
+
+    def _liked(self, people: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return what content adds to the predictions of source users and target items."""
+        return np.zeros(len(people)) if self._content is None else self._content.part(people, items)
 
     def _rows(
         self, people: np.ndarray, items: np.ndarray, vectors: np.ndarray, owners: np.ndarray, wanted: np.ndarray

@@ -17,6 +17,7 @@ from raymm.models.mimnet.config import NetworkConfig
 from raymm.models.mimnet.network import FrozenTables, MimnetNet
 from raymm.models.mimnet.scoring import spoken
 from raymm.ratings.cold_ranking import Choice, CrossRidge
+from raymm.ratings.content import Content
 from raymm.ratings.histories import recent_histories
 from raymm.ratings.styles import Habits, StyleMap
 from raymm.ratings.table import RatingTable
@@ -45,6 +46,21 @@ class Vectors:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Liking:
+    """How it is read what users like items to be about: see `ratings.content.Content`.
+
+    Attributes:
+        source_items: (source items, F).
+        ridge: Weight of the squared vectors.
+        share: What the vectors are multiplied with.
+    """
+
+    source_items: np.ndarray
+    ridge: float
+    share: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Newcomers:
     """Reads source histories as the training read those of its own users.
 
@@ -52,6 +68,7 @@ class Newcomers:
         style: From a history to floor+.
         vectors: From a history to a vector.
         shares: What the scalar bridge multiplies with, and the network's share of it.
+        liking: From a history to what items should be about; None where content is left out.
         network: The trained network with its settings; None where its gate is closed.
         ridge: What ranks; None where nothing but the ratings does.
     """
@@ -59,6 +76,7 @@ class Newcomers:
     style: StyleMap
     vectors: Vectors
     shares: tuple[float, float]
+    liking: Liking | None
     network: tuple[NetworkConfig, MimnetNet] | None
     ridge: CrossRidge | None
 
@@ -77,7 +95,11 @@ class Newcomers:
             table, self.style.habits, self.vectors.source_items, self.vectors.ridge, self.vectors.unit
         )
         bridge, share = self.shares
-        base = _single(np.column_stack([level, slope, bridge * (1.0 - share) * vectors]))
+        columns = [level, slope, bridge * (1.0 - share) * vectors]
+        if self.liking is not None:
+            liked = read_vectors(table, self.style.habits, self.liking.source_items, self.liking.ridge, 1.0)
+            columns.append(self.liking.share * liked)
+        base = _single(np.column_stack(columns))
         if isinstance(trained, DotScorer):
             return DotScorer(base, trained.items)
         if self.network is None or not isinstance(trained, InterestScorer):
@@ -107,12 +129,14 @@ def read_from(
     style: StyleMap,
     tables: ResidualTables,
     shares: tuple[float, float],
+    content: Content | None,
     network: tuple[NetworkConfig, MimnetNet] | None,
     ridge: CrossRidge | None,
 ) -> Newcomers:
     """Take what reads newcomers out of a trained model's parts; see `Newcomers`."""
     vectors = Vectors(tables.source_items, tables.source_ridge, tables.unit, spread_of(tables.source_items))
-    return Newcomers(style, vectors, shares, network, ridge)
+    liking = None if content is None else Liking(content.source_items, content.ridge, content.gain.share)
+    return Newcomers(style, vectors, shares, liking, network, ridge)
 
 
 def spread_of(source_items: np.ndarray) -> float:
@@ -122,13 +146,15 @@ def spread_of(source_items: np.ndarray) -> float:
 
 def pack(newcomers: Newcomers) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Return plain data and arrays from which `unpack` makes the same again."""
-    label: dict[str, Any] = {"shares": list(newcomers.shares), "network": None, "choice": None}
+    label: dict[str, Any] = {"shares": list(newcomers.shares), "liking": None, "network": None, "choice": None}
     arrays: dict[str, np.ndarray] = {}
     parts: list[tuple[str, Any]] = [
         ("style", newcomers.style),
         ("habits", newcomers.style.habits),
         ("vectors", newcomers.vectors),
     ]
+    if newcomers.liking is not None:
+        parts += [("liking", newcomers.liking)]
     if newcomers.ridge is not None:
         label["choice"] = dataclasses.asdict(newcomers.ridge.choice)
         label["items"] = newcomers.ridge.histories.shape[1]
@@ -159,6 +185,7 @@ def unpack(label: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> New
     try:
         vectors = Vectors(**part("vectors"))
         style = StyleMap(habits=Habits(**part("habits")), **part("style"))
+        liking = None if label.get("liking") is None else Liking(**part("liking"))
         ridge = None
         if label["choice"] is not None:
             rows = [tensors[f"histories.{name}"].numpy() for name in _CSR]
@@ -169,7 +196,7 @@ def unpack(label: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> New
         if label["network"] is not None:
             network = _network(config.build(NetworkConfig, label["network"]), vectors, _below(tensors, "network"))
         bridge, share = label["shares"]
-        return Newcomers(style, vectors, (float(bridge), float(share)), network, ridge)
+        return Newcomers(style, vectors, (float(bridge), float(share)), liking, network, ridge)
     except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         raise DataError(f"unreadable: {error}", "the parts of a trained MIMNet", "newcomers") from error
 

@@ -39,6 +39,18 @@ def test_the_default_finds_planted_taste_far_below_the_floor() -> None:
     assert {record["stage"] for record in records} == {"meta"}
 
 
+def test_what_items_are_about_helps_where_ratings_are_few() -> None:
+    problem, held, test = planted()
+    source, target = (side.rows(np.arange(len(side.users)) % 10 == 0) for side in (problem.source, problem.target))
+    problem, found = replace(problem, source=source, target=target), {}
+    for width in (0, 8):
+        model = Mimnet(replace(SMALL, content=replace(SMALL.content, width=width)), problem, held, 0)
+        run_stages(model, 0)
+        found[width] = rmse(model.scorer(), test)
+        assert (model.facts()["content"] > 0) == (width > 0)
+    assert found[8] < 0.85 * found[0]
+
+
 def test_without_taste_both_gates_close_and_the_base_is_left() -> None:
     model, records, problem, test = _trained(SMALL, taste=0.0)
     assert records == []

@@ -22,6 +22,7 @@ SMALL = replace(
     DEFAULT,
     factors=FactorConfig(2, 2.0, (2.0, 10.0)),
     meta=replace(DEFAULT.meta, epochs=2, gate=0.0),
+    content=replace(DEFAULT.content, gate=0.0),
     ranking=ColdRankingConfig(ridges=(1.0,), popularity=(0.1,), exponents=(0.0,), cutoff=5),
 )
 
@@ -43,6 +44,7 @@ def test_known_users_are_read_as_they_were_trained_after_a_round_trip(settings, 
     newcomers = model.newcomers()
     assert newcomers is not None
     assert (newcomers.network is not None) == has_network
+    assert newcomers.liking is not None
     label, tensors = pack(newcomers)
     people = np.array([3, 100, 239])  # source users; toys number target users in reverse
     rows = problem.source.rows(np.isin(problem.source.users, people))
