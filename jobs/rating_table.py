@@ -5,9 +5,9 @@
 
 Cold users are drawn anew for each share and seed among the shared users of the prepared set's training part; its test
 set stays sealed. Each table has MAE and RMSE of the same predictions, raw and clipped to the scale, mean over seeds
-with standard deviation; and the difference of users' mean squared errors to the floor, with a paired bootstrap over
-users, where one who is cold under several seeds counts once. It weighs users alike, RMSE weighs ratings alike: the two
-may differ in sign. A model that errs more than the floor is marked: it has learned less than biases say.
+with standard deviation; and the difference of users' mean squared errors to the floor (or --reference), with a paired
+bootstrap over users, where one who is cold under several seeds counts once. It weighs users alike, RMSE weighs ratings
+alike: the two may differ in sign. A model that errs more than the floor is marked: it has learned less than biases say.
 """
 
 from __future__ import annotations
@@ -49,21 +49,26 @@ def main() -> int:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.2, 0.5, 0.8], help="shares of cold users")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds (default: 0 to 4)")
     parser.add_argument("--models", nargs="+", choices=sorted(MODELS), default=sorted(MODELS), help="default: all")
+    parser.add_argument("--reference", default=FLOOR, help="yardstick or model that others' errors are compared with")
     parser.add_argument("--output", type=Path, help="file for all figures as JSON")
     chosen = parser.parse_args()
+    if chosen.reference not in (*YARDSTICKS, *chosen.models):
+        parser.error(f"--reference {chosen.reference}: expected one of {', '.join((*YARDSTICKS, *chosen.models))}")
     data = open_prepared(chosen.data).train_data("true")
     problem = cold_start(data, chosen.source, chosen.target)
-    cells = [_said(judge(problem, share, chosen.seeds, chosen.models)) for share in chosen.shares]
+    cells = [_said(judge(problem, share, chosen.seeds, chosen.models, chosen.reference)) for share in chosen.shares]
     if chosen.output is not None:
         chosen.output.write_text(json.dumps(cells, indent=1) + "\n")
     return 0
 
 
-def judge(problem: ColdStart, share: float, seeds: list[int], models: list[str]) -> dict[str, Any]:
+def judge(
+    problem: ColdStart, share: float, seeds: list[int], models: list[str], reference: str = FLOOR
+) -> dict[str, Any]:
     """Judge models at one share of cold users.
 
     Returns:
-        Counts and, by model, errors of each seed, seconds, facts, and the difference to the floor.
+        Counts and, by model, errors of each seed, seconds, facts, and the difference to the reference.
     """
     values: dict[str, list[RatingValues]] = {}
     seconds: dict[str, float] = {}
@@ -84,18 +89,19 @@ def judge(problem: ColdStart, share: float, seeds: list[int], models: list[str])
             "errors": [one.errors() for one in of_seeds],
             "seconds": seconds.get(name, 0.0),
             "facts": facts.get(name, []),
-            "against_floor": _against(of_seeds, values[FLOOR]),
+            "against": _against(of_seeds, values[reference]),
         }
         for name, of_seeds in values.items()
     }
-    return {"share": share, "seeds": seeds, "ratings": [len(one.truth) for one in values[FLOOR]], "models": rows}
+    ratings = [len(one.truth) for one in values[FLOOR]]
+    return {"share": share, "seeds": seeds, "ratings": ratings, "reference": reference, "models": rows}
 
 
-def _against(own: list[RatingValues], floor: list[RatingValues]) -> dict[str, float]:
+def _against(own: list[RatingValues], other: list[RatingValues]) -> dict[str, float]:
     """Compare mean squared errors user by user; a user who is cold under several seeds counts once, with the mean."""
     users = np.concatenate([one.per_user()[0] for one in own])
     _, places = np.unique(users, return_inverse=True)
-    sides = (np.concatenate([one.per_user()[1]["mse"] for one in side]) for side in (own, floor))
+    sides = (np.concatenate([one.per_user()[1]["mse"] for one in side]) for side in (own, other))
     first, second = (np.bincount(places, weights=side) / np.bincount(places) for side in sides)
     found = compare_values(first, second, "mse", np.random.default_rng(0))
     return {"difference": found.difference, "low": found.interval[0], "high": found.interval[1], "users": found.n_users}
@@ -123,12 +129,12 @@ def _said(cell: dict[str, Any]) -> dict[str, Any]:
     _say(f"\n{cell['share']:.0%} cold, seeds {cell['seeds']}, {int(np.mean(cell['ratings'])):,} ratings to predict")
     _say(
         f"{'model':14} {'RMSE (sd)':>16} {'to floor':>9} {'clipped':>7} {'MAE':>7} {'clipped':>7} {'s':>6}"
-        "   MSE less floor's, 95 %"
+        f"   MSE less that of {cell['reference']}, 95 %"
     )
     for name, row in cell["models"].items():
         mean = {key: float(np.mean([errors[key] for errors in row["errors"]])) for key in row["errors"][0]}
         spread = float(np.std([errors["rmse"] for errors in row["errors"]], ddof=1)) if len(row["errors"]) > 1 else 0.0
-        against = row["against_floor"]
+        against = row["against"]
         worse = name not in YARDSTICKS and mean["rmse"] > floor
         _say(
             f"{name:14} {mean['rmse']:8.4f} ({spread:.4f}) {100 * (mean['rmse'] / floor - 1):+8.2f}% "
