@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -35,20 +35,43 @@ def describe(
     )
     if not names or not width:
         return None
-    sides = [np.hstack([_unit(side[name]) for name in names]) / np.sqrt(len(names)) for side in (source, target)]
-    columns = sides[0].shape[1]
-    if columns > width:
-        start = np.random.default_rng(_SEED).normal(size=(columns, min(columns, width + _SPARE)))
-        basis = np.linalg.qr(start)[0]
-        for _ in range(_ROUNDS):
-            basis = np.linalg.qr(sum((side.T @ (side @ basis) for side in sides), np.zeros_like(basis)))[0]
-        projected = [side @ basis for side in sides]
-        _, directions = np.linalg.eigh(sum((part.T @ part for part in projected), np.zeros((basis.shape[1],) * 2)))
-        sides = [part @ directions[:, ::-1][:, :width] for part in projected]
-    return sides[0], sides[1]
+    sides = [_Side([side[name] for name in names]) for side in (source, target)]
+    columns = sides[0].columns
+    if columns <= width:
+        return sides[0] @ np.eye(columns), sides[1] @ np.eye(columns)
+    start = np.random.default_rng(_SEED).normal(size=(columns, min(columns, width + _SPARE)))
+    basis = np.linalg.qr(start)[0]
+    for _ in range(_ROUNDS):
+        basis = np.linalg.qr(sides[0].back(sides[0] @ basis) + sides[1].back(sides[1] @ basis))[0]
+    first, second = (side @ basis for side in sides)
+    directions = np.linalg.eigh(first.T @ first + second.T @ second)[1][:, ::-1][:, :width]
+    return first @ directions, second @ directions
 
 
-def _unit(feature: Feature) -> np.ndarray:
-    values = feature.values.astype(np.float64)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.where(feature.present[:, None], values / np.maximum(lengths, 1e-12), 0.0)
+class _Side:
+    """The items of a domain, modalities side by side and scaled; their features, which may be large, are not copied.
+
+    Args:
+        features: One for each modality.
+    """
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        self._parts = []
+        for feature in features:
+            lengths = np.sqrt(np.einsum("nd,nd->n", feature.values, feature.values, dtype=np.float64))
+            scale = np.where(feature.present, 1 / np.maximum(lengths, 1e-12), 0.0) / np.sqrt(len(features))
+            self._parts.append((feature.values, scale[:, None]))
+        self._ends = np.cumsum([values.shape[1] for values, _ in self._parts])
+
+    @property
+    def columns(self) -> int:
+        return int(self._ends[-1])
+
+    def __matmul__(self, basis: np.ndarray) -> np.ndarray:
+        blocks = np.split(basis.astype(np.float32), self._ends[:-1])
+        parts = [scale * (values @ block) for (values, scale), block in zip(self._parts, blocks, strict=True)]
+        return np.asarray(sum(parts[1:], parts[0]))
+
+    def back(self, rows: np.ndarray) -> np.ndarray:
+        """Return the transposed matrix times `rows`."""
+        return np.vstack([values.T @ (scale * rows).astype(np.float32) for values, scale in self._parts])

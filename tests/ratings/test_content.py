@@ -24,7 +24,8 @@ def _fitted(problem: ColdStart, config: ContentConfig) -> tuple[Content | None, 
     return fit_content(problem, base, missed, people, rows.items, config), missed
 
 
-def test_users_are_a_kernel_regression_from_item_to_item() -> None:
+def test_users_are_a_kernel_regression_from_item_to_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raymm.ratings.content._USERS", 100)
     problem, _, _ = planted()
     content, _ = _fitted(problem, ContentConfig(ridges=(3.0,)))
     assert content is not None
