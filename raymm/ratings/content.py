@@ -8,13 +8,10 @@ import numpy as np
 
 from raymm.config import check, setting
 from raymm.ratings.descriptions import describe
-from raymm.ratings.factors import fold_in
 from raymm.ratings.gate import Gain, best_share
 from raymm.ratings.styles import FloorPlus
-from raymm.ratings.table import ColdStart, RatingTable
-from raymm.ratings.transfer import source_residuals
-
-_USERS = 1 << 13  # whose moments are held at a time
+from raymm.ratings.table import ColdStart
+from raymm.ratings.transfer import read_vectors
 
 
 @dataclass(frozen=True)
@@ -84,24 +81,11 @@ def fit_content(
     if described is None:
         return None
     source_items, target_items = described
-    residuals = source_residuals(problem.source, base.floor)
 
     def candidate(ridge: float) -> Content:
-        users = _tastes(problem.source, residuals, source_items, ridge)
+        users = read_vectors(problem.source, base.style.habits, source_items, ridge, 1.0)
         part = np.einsum("nd,nd->n", users[people], target_items[items])
         return Content(users, source_items, target_items, ridge, best_share(missed, part, people, most=np.inf))
 
     best = max((candidate(ridge) for ridge in config.ridges), key=lambda one: one.gain.mean)
     return best if best.gain.opens(config.gate) else None
-
-
-def _tastes(table: RatingTable, residuals: np.ndarray, items: np.ndarray, ridge: float) -> np.ndarray:
-    """Solve each user's regression, some users at a time: (U, F)."""
-    bounds = [*range(0, table.n_users, _USERS), table.n_users]
-    cuts = np.searchsorted(table.users, bounds)
-    parts = []
-    for first, last, start, stop in zip(bounds, bounds[1:], cuts, cuts[1:], strict=False):
-        rows = slice(start, stop)
-        part = RatingTable(table.users[rows] - first, table.items[rows], residuals[rows], last - first, table.n_items)
-        parts.append(fold_in(part, residuals[rows], items, ridge))
-    return np.vstack(parts)

@@ -17,9 +17,10 @@ def describe(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Describe the items of two domains by all modalities that both have with the same columns.
 
-    Each modality counts alike: its vectors are scaled to unit length, an item without it has zeros. The leading
-    directions of all items together are found by subspace iteration (Halko, Martinsson, Tropp, arXiv 0909.4061), with
-    fixed start values; nothing is taken off the mean.
+    A modality of one name is taken to be of one encoder in both domains, as a recipe makes it. Each counts alike: its
+    vectors are scaled to unit length, an item without it has zeros. The leading directions of all items together are
+    found by subspace iteration (Halko, Martinsson, Tropp, arXiv 0909.4061), with fixed start values; nothing is taken
+    off the mean.
 
     Args:
         source: Modality to the source items' features.

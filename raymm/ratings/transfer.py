@@ -13,6 +13,8 @@ from raymm.ratings.gate import Gain, best_share
 from raymm.ratings.styles import FloorPlus, Habits
 from raymm.ratings.table import ColdStart, RatingTable
 
+_USERS = 1 << 13  # whose moments are held at a time
+
 
 @dataclass(frozen=True)
 class FactorConfig:
@@ -70,18 +72,25 @@ class ResidualTables:
 
 
 def read_vectors(table: RatingTable, habits: Habits, source_items: np.ndarray, ridge: float, unit: float) -> np.ndarray:
-    """Return the vectors of users by a table of their source ratings: (U, D).
+    """Return the vectors of users by a table of their source ratings, some users at a time: (U, D).
 
     Args:
         table: The ratings; items are those of the source.
         habits: Of the source.
-        source_items: (source items, D), as `ResidualTables` holds them.
+        source_items: (source items, D), such as `ResidualTables` holds.
         ridge: Weight of the squared vectors.
         unit: See `ResidualTables`.
     """
     bias = habits.user_bias(table)[table.users]
     residuals = table.ratings - habits.mean - habits.item_bias[table.items] - bias
-    return np.asarray(fold_in(table, residuals, source_items / unit, ridge) / unit)
+    bounds = np.append(np.arange(0, table.n_users, _USERS), table.n_users)
+    cuts = np.searchsorted(table.users, bounds)
+    vectors = np.empty((table.n_users, source_items.shape[1]))
+    for first, last, start, stop in zip(bounds[:-1], bounds[1:], cuts[:-1], cuts[1:], strict=True):
+        rows = slice(start, stop)
+        part = RatingTable(table.users[rows] - first, table.items[rows], residuals[rows], last - first, table.n_items)
+        vectors[first:last] = fold_in(part, part.ratings, source_items / unit, ridge) / unit
+    return vectors
 
 
 def fit_tables(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raymm.cli.main import FAILED, main
+from raymm.cli.main import FAILED, _console, main
 from raymm.data.layout import SCHEMA
 from raymm.verbs.pipeline import bundled_recipe
 
@@ -141,3 +141,13 @@ def test_the_installed_program_starts():
     program = Path(sys.executable).with_name("raymm")
     shown = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True).stdout
     assert shown.startswith("raymm ")
+
+
+@pytest.mark.parametrize(("columns", "width"), [(None, 140), ("90", 90)])
+def test_a_log_is_wide_enough_for_tables_unless_columns_says_otherwise(columns, width, monkeypatch, tmp_path):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    with (tmp_path / "log").open("w") as log:
+        monkeypatch.setattr(sys, "stdout", log)
+        assert _console().width == width

@@ -16,18 +16,18 @@ from raymm.ratings.transfer import source_residuals
 from tests.ratings.toys import planted
 
 
-def _fitted(problem: ColdStart, config: ContentConfig) -> tuple[Content | None, np.ndarray]:
+def _fitted(problem: ColdStart, config: ContentConfig) -> Content | None:
     base = fit_floor_plus(problem, np.random.default_rng(0))
     rows = problem.target.rows(problem.shared_rows)
     people = problem.source_of[rows.users]
     missed = rows.ratings - base.predict(people, base.floor.items.values[rows.items])
-    return fit_content(problem, base, missed, people, rows.items, config), missed
+    return fit_content(problem, base, missed, people, rows.items, config)
 
 
 def test_users_are_a_kernel_regression_from_item_to_item(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raymm.ratings.content._USERS", 100)
+    monkeypatch.setattr("raymm.ratings.transfer._USERS", 100)
     problem, _, _ = planted()
-    content, _ = _fitted(problem, ContentConfig(ridges=(3.0,)))
+    content = _fitted(problem, ContentConfig(ridges=(3.0,)))
     assert content is not None
     found = describe(*problem.features, 32)
     assert found is not None
@@ -44,7 +44,7 @@ def test_users_are_a_kernel_regression_from_item_to_item(monkeypatch: pytest.Mon
 
 def test_what_is_carried_over_explains_cold_users() -> None:
     problem, _, test = planted()
-    content, _ = _fitted(problem, ContentConfig())
+    content = _fitted(problem, ContentConfig())
     assert content is not None
     base = fit_floor_plus(problem, np.random.default_rng(0))
     people = problem.source_of[test.users]
@@ -54,9 +54,9 @@ def test_what_is_carried_over_explains_cold_users() -> None:
 
 
 def test_without_taste_or_a_common_modality_nothing_is_added() -> None:
-    assert _fitted(planted(taste=0.0)[0], ContentConfig(gate=2.0))[0] is None
+    assert _fitted(planted(taste=0.0)[0], ContentConfig(gate=2.0)) is None
     problem, _, _ = planted()
     first, second = problem.features
     other = {"image": Feature(second["text"].values, second["text"].present)}
-    assert _fitted(replace(problem, features=(first, other)), ContentConfig(gate=0.0))[0] is None
-    assert _fitted(problem, ContentConfig(width=0))[0] is None
+    assert _fitted(replace(problem, features=(first, other)), ContentConfig(gate=0.0)) is None
+    assert _fitted(problem, ContentConfig(width=0)) is None

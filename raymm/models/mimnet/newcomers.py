@@ -185,7 +185,7 @@ def unpack(label: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> New
     try:
         vectors = Vectors(**part("vectors"))
         style = StyleMap(habits=Habits(**part("habits")), **part("style"))
-        liking = None if label.get("liking") is None else Liking(**part("liking"))
+        liking = None if label["liking"] is None else Liking(**part("liking"))
         ridge = None
         if label["choice"] is not None:
             rows = [tensors[f"histories.{name}"].numpy() for name in _CSR]

@@ -65,4 +65,6 @@ def test_the_published_form_reads_nobody_and_damaged_parts_are_refused() -> None
     with pytest.raises(DataError, match="unreadable"):
         unpack({**label, "vectors": {}}, tensors)
     with pytest.raises(DataError, match="unreadable"):
+        unpack({name: value for name, value in label.items() if name != "liking"}, tensors)
+    with pytest.raises(DataError, match="unreadable"):
         unpack(label, {name: value for name, value in tensors.items() if name != "habits.shares"})
