@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import sparse
@@ -26,10 +25,10 @@ class VotesConfig:
     neighbours: int = setting(100, "items that may vote for an item, beside its neighbours in the item graph", ge=1)
     support_shrinkage: float = setting(10.0, "added to the denominator of the cosine that chooses these", ge=0)
     cross: float = setting(1.0, "weight of the history in the other domain, by known pairs; 0 leaves it out", ge=0)
-    lending: Literal["sum", "mean"] = setting(
-        "sum", "a history in the other domain counts item by item, or as one item on average; long ones want the mean"
+    cross_ridge: float = setting(100.0, "weight of the squared votes across domains", unit="users", gt=0)
+    cross_shrinkage: float = setting(
+        100.0, "added to the denominator of the cosine that chooses who may vote across", ge=0
     )
-    cross_shrinkage: float = setting(100.0, "added to the denominator of the cosine across domains", ge=0)
 
     def __post_init__(self) -> None:
         """Check the limits, and that every system has one solution."""
@@ -75,36 +74,45 @@ def item_votes(
         gram = sparse.csr_array(gram + config.graph * graph.astype(np.float64))
         support = sparse.csr_array(support + graph.astype(np.float64))
     support.sort_indices()
-    shared = {"gram": gram, "support": support, "ridge": config.ridge}
-    return sparse.csr_array(
-        sparse.vstack(crew.map(_solve_run, shared, pieces_for(crew, items, _LEAST_ITEMS)), format="csr").T
-    )
+    return _solved({"gram": gram, "right": gram, "support": support, "ridge": config.ridge}, crew)
 
 
 def cross_votes(
-    source: sparse.csr_array, target: sparse.csr_array, pairs: np.ndarray, config: VotesConfig
+    source: sparse.csr_array,
+    target: sparse.csr_array,
+    pairs: np.ndarray,
+    config: VotesConfig,
+    crew: Crew = ALONE,
 ) -> sparse.csr_array:
-    """Compute what items of one domain say for items of the other, by the known pairs: a cosine with shrinkage.
+    """Solve for what items of one domain say for items of the other, by the known pairs.
 
-    `s(i, j) = n_ij / (sqrt(n_i n_j) + shrinkage)` with n_ij the known pairs of which one chose i and the other j, and
-    n_i, n_j all users of either; of the items that speak for j, the `neighbours` strongest stay.
+    Minimises `|Y_j - X_N b|^2 + cross_ridge |b|^2` over the pairs for each item j of the target, X and Y the two sides'
+    interactions of the pairs. N holds the `neighbours` items with the greatest `n_ij / (sqrt(n_i n_j) + shrinkage)`,
+    n_ij the pairs of which one chose i and the other j, and n_i, n_j all users of either. Where taste does not carry
+    over, or few pairs are known, the votes are small.
+
+    Source: as `item_votes`, between two sets of items.
 
     Args:
         source: (U, I) interactions of the domain that speaks.
         target: (U', J) interactions of the other.
         pairs: (q, 2) user of the source, user of the target.
         config: The settings.
+        crew: Who works, as in `item_votes`.
 
     Returns:
         (I, J) float32.
     """
     speaking, spoken = (sparse.csr_array(matrix, dtype=np.float64) for matrix in (source, target))
-    common = sparse.coo_array(speaking[pairs[:, 0]].T @ spoken[pairs[:, 1]])
-    i, j = common.coords
+    own, other = (sparse.csr_array(matrix[pairs[:, side]]) for side, matrix in enumerate((speaking, spoken)))
+    common = sparse.csr_array(other.T @ own)
+    j, i = common.tocoo().coords
     counts = [np.bincount(matrix.indices, minlength=matrix.shape[1]) for matrix in (speaking, spoken)]
-    values = common.data / (np.sqrt(counts[0][i] * counts[1][j]) + config.cross_shrinkage)
-    votes = sparse.csr_array((values, (j, i)), shape=common.shape[::-1])
-    return sparse.csr_array(strongest(votes, config.neighbours).T).astype(np.float32)
+    values = common.tocoo().data / (np.sqrt(counts[0][i] * counts[1][j]) + config.cross_shrinkage)
+    support = strongest(sparse.csr_array((values, (j, i)), shape=common.shape), config.neighbours)
+    support.sort_indices()
+    gram = sparse.csr_array(own.T @ own)
+    return _solved({"gram": gram, "right": common, "support": support, "ridge": config.cross_ridge}, crew)
 
 
 def _cosines(gram: sparse.csr_array, shrinkage: float) -> sparse.csr_array:
@@ -117,17 +125,26 @@ def _cosines(gram: sparse.csr_array, shrinkage: float) -> sparse.csr_array:
     return sparse.csr_array((values, (i, j)), shape=gram.shape)
 
 
+def _solved(shared: Shared, crew: Crew) -> sparse.csr_array:
+    """Solve for every row of the support: (I, J), column j holds the votes for j."""
+    pieces = pieces_for(crew, shared["support"].shape[0], _LEAST_ITEMS)
+    return sparse.csr_array(sparse.vstack(crew.map(_solve_run, shared, pieces), format="csr").T)
+
+
 def _solve_run(shared: Shared, run: range) -> sparse.csr_array:
-    """Solve for a run of items: (run, I), row j holds the votes for j."""
-    gram, support, ridge = shared["gram"], shared["support"], shared["ridge"]
+    """Solve `(gram_NN + ridge I) b = right_jN` for a run of rows j of the support: (run, I)."""
+    gram, right, support, ridge = (shared[name] for name in ("gram", "right", "support", "ridge"))
     starts, columns, values = [0], [], []
+    wanted = np.zeros(gram.shape[0])
     for item in run:
         voters = support.indices[support.indptr[item] : support.indptr[item + 1]]
-        block = gram[np.r_[voters, item]][:, voters].toarray()
-        system = block[:-1]
+        row = slice(right.indptr[item], right.indptr[item + 1])
+        wanted[right.indices[row]] = right.data[row]
+        system = gram[voters][:, voters].toarray()
         system[np.diag_indices_from(system)] += ridge
         columns.append(voters)
-        values.append(np.linalg.solve(system, block[-1]).astype(np.float32))
+        values.append(np.linalg.solve(system, wanted[voters]).astype(np.float32))
+        wanted[right.indices[row]] = 0.0
         starts.append(starts[-1] + len(voters))
     whole = (np.concatenate(values), np.concatenate(columns), np.array(starts))
     return sparse.csr_array(whole, shape=(len(run), gram.shape[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.linear_model import Ridge
 
 from raymm.errors import ConfigError, DataError
 from raymm.graph.adjacency import symmetrically_normalised
@@ -75,19 +76,38 @@ def test_any_crew_finds_the_same_votes():
     assert (alone != shared).nnz == 0
 
 
-def test_items_of_other_domains_speak_by_the_known_pairs():
+def test_items_of_other_domains_speak_by_a_regression_over_the_known_pairs():
     source, target = _interactions(7), _interactions(8, users=50, items=19)
     pairs = np.column_stack([np.arange(10, 40), np.arange(29, -1, -1)])
-    votes = cross_votes(source, target, pairs, VotesConfig(cross_shrinkage=4.0)).toarray()
     X, Y = source.toarray(), target.toarray()
-    for i in range(ITEMS):
+    own, other = X[pairs[:, 0]].astype(float), Y[pairs[:, 1]].astype(float)
+    votes = cross_votes(source, target, pairs, VotesConfig(cross_ridge=4.0, cross_shrinkage=3.0)).toarray()
+    few = cross_votes(source, target, pairs, VotesConfig(cross_ridge=4.0, cross_shrinkage=3.0, neighbours=2)).toarray()
+    for found, most in ((votes, ITEMS), (few, 2)):
         for j in range(19):
-            common = sum(X[u, i] * Y[v, j] for u, v in pairs)
-            assert votes[i, j] == pytest.approx(common / (np.sqrt(X[:, i].sum() * Y[:, j].sum()) + 4), abs=1e-7)
+            common = own.T @ other[:, j]
+            cosines = common / (np.sqrt(X.sum(0) * Y[:, j].sum()) + 3)
+            support = [i for i in np.argsort(-cosines, kind="stable")[:most] if common[i]]
+            expected = Ridge(alpha=4.0, fit_intercept=False).fit(own[:, support], other[:, j]).coef_ if support else []
+            np.testing.assert_allclose(found[support, j], expected, atol=1e-6)
+            assert not np.delete(found[:, j], support).any()
     assert votes.any()
-    few = cross_votes(source, target, pairs, VotesConfig(neighbours=2)).toarray()
-    assert set(np.count_nonzero(few, axis=0)) <= {0, 1, 2}
+    assert few.any()
     assert not cross_votes(source, target, np.empty((0, 2), np.int64), VotesConfig()).nnz
+
+
+def test_votes_across_are_smaller_the_fewer_pairs_are_known():
+    rng = np.random.default_rng(3)
+    taste = rng.integers(0, 2, 400)
+    source, target = (
+        sparse.csr_array((rng.random((400, 20)) < np.where(np.arange(20) % 2 == taste[:, None], 0.5, 0.05)) * 1.0)
+        for _ in range(2)
+    )
+    everybody = np.column_stack([np.arange(400)] * 2)
+    many, some = (cross_votes(source, target, everybody[:count], VotesConfig()).toarray() for count in (400, 40))
+    same = np.arange(20)[:, None] % 2 == np.arange(20) % 2
+    assert many[same].mean() > 5 * abs(many[~same].mean())
+    assert 0 < some[same].mean() < 0.5 * many[same].mean()
 
 
 def test_what_cannot_be_solved_is_refused():

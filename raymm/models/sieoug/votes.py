@@ -41,8 +41,7 @@ class Votes:
         """Return the scorer of the domain `side` (0 or 1) with votes; `plan` is between users of 0 and of 1."""
         voting = self._histories[side]
         if self._config.cross:
-            other = self._histories[1 - side]
-            lent = self._partners(side, plan) @ (_rows_to_one(other) if self._config.lending == "mean" else other)
+            lent = self._partners(side, plan) @ self._histories[1 - side]
             voting = sparse.csr_array(sparse.hstack([voting, lent], format="csr"))
         return VotedScorer(scorer.users, scorer.items, *_parts(voting), *_parts(self._weights[side]))
 

@@ -29,17 +29,13 @@ def _whole(scorer):
     return scorer.scores(torch.arange(scorer.n_users)).numpy()
 
 
-@pytest.mark.parametrize("lending", ["sum", "mean"])
 @pytest.mark.parametrize("side", [0, 1])
-def test_known_counterparts_lend_their_histories(side, lending):
+def test_known_counterparts_lend_their_histories(side):
     data, structures, scorer = _given()
-    config = dataclasses.replace(CONFIG, lending=lending)
-    found = _whole(Votes(config, data, structures).beside(scorer, side, None))
+    found = _whole(Votes(CONFIG, data, structures).beside(scorer, side, None))
     own, other = data.domains[side].interactions.toarray(), data.domains[1 - side].interactions.toarray()
     lent = np.zeros_like(other)
     lent[data.shared[:, side]] = other[data.shared[:, 1 - side]]
-    if lending == "mean":
-        lent /= np.maximum(lent.sum(1, keepdims=True), 1)
     across = cross_votes(
         data.domains[1 - side].interactions, data.domains[side].interactions, data.shared[:, [1 - side, side]], CONFIG
     )
