@@ -1,17 +1,22 @@
-"""Cut MovieLens-100k into two domains by genre, for work on cold users where nothing larger is at hand.
+"""Cut MovieLens-100k into two domains by genre, for work on two domains that share taste.
 
     python jobs/genre_split.py --films ml-100k --output ml_genres --target b --cold-share 0.5
     raymm prepare ml_genres/recipe.toml --output prepared/ml_genres
+    python jobs/genre_split.py --films ml-100k --output ml_films --task ranking --posters posters.parquet
 
 Domain `a` are films of action, adventure, crime, film-noir, horror, mystery, sci-fi, thriller, war or western; `b` all
 others. The films and ratings are real, the two domains are made: every user is in both, and taste carries over more
-than between, say, books and music. The folder gets ratings; titles, genres and the years around each film's, as words;
-and a recipe whose split makes a share of the users cold in the target.
+than between, say, books and music. The folder gets ratings; titles, genres and the years around each film's, as words,
+and plots where `items.csv` (`movie_id`, `overview`) lies beside the ratings; and a recipe. That of the task `cold`
+makes a share of the users cold in the target, for ratings. That of `ranking` holds out everybody's last film of 4 or 5,
+has the modalities title, plot and poster (what there is of them; `jobs/thumbnails.py` makes the last), and cuts the
+histories of a share of the users in the target to 0, 1, 2 or 5 films, where `--short` asks for it.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 import sys
 from pathlib import Path
@@ -21,18 +26,19 @@ GENRES = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
     *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
-RECIPE = """\
+SOURCES = """\
 name = "ml_genres"
 domains = ["a", "b"]
 
 [[interactions]]
 path = "ratings.tsv"
-columns = {{ domain = "domain", user = "user", item = "item", rating = "rating", time = "timestamp" }}
+columns = { domain = "domain", user = "user", item = "item", rating = "rating", time = "timestamp" }
 
 [[items]]
 path = "items.tsv"
-columns = {{ domain = "domain", item = "item", title = "title" }}
-
+columns = { domain = "domain", item = "item", title = "title" }
+"""
+COLD = """
 [cleaning]
 core_users = 1
 core_items = 1
@@ -63,6 +69,40 @@ column = "years"
 dimension = 32
 max_missing = 0.5
 """
+RANKING = """
+[cleaning]
+min_rating = 4.0
+
+[split]
+kind = "leave_last_out"
+by = "time"
+
+[overlap]
+shared_ratio = 0.9
+
+[[features]]
+name = "title"
+column = "title"
+dimension = 64
+"""
+PLOT = """
+[[features]]
+name = "plot"
+column = "plot"
+dimension = 64
+"""
+POSTER = """
+[[features]]
+name = "poster"
+encoder = "vectors"
+path = "{path}"
+"""
+SHORT = """
+[truncation]
+domain = "{target}"
+share = {share}
+lengths = [0, 1, 2, 5]
+"""
 
 
 def main() -> int:
@@ -70,7 +110,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=Path, required=True, metavar="DIR", help="folder with u.data and u.item")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--target", choices=("a", "b"), default="b", help="domain in which users are cold")
+    parser.add_argument("--task", choices=("cold", "ranking"), default="cold", help="what the recipe is for")
+    parser.add_argument("--target", choices=("a", "b"), default="b", help="domain in which users are cold, or short")
+    parser.add_argument("--short", type=float, metavar="SHARE", help="ranking: share of the users with few films left")
+    parser.add_argument("--posters", type=Path, metavar="FILE", help="ranking: Parquet file of jobs/thumbnails.py")
     parser.add_argument("--cold-share", type=float, default=0.5, help="share of the users who are cold (default: .5)")
     parser.add_argument("--validation-share", type=float, default=0.1, help="share of the others for selection")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw of cold users")
@@ -79,32 +122,59 @@ def main() -> int:
         parser.error(f"no {' and no '.join(missing)} in {chosen.films}: unpack ml-100k.zip and name its folder")
     if not (0 < chosen.cold_share < 1 and 0 < chosen.validation_share < 1):
         parser.error("--cold-share and --validation-share lie between 0 and 1")
+    if chosen.short is not None and not 0 < chosen.short <= 1:
+        parser.error("--short lies between 0 and 1")
+    if chosen.task == "cold" and (chosen.short is not None or chosen.posters is not None):
+        parser.error("--short and --posters are for --task ranking")
+    if chosen.posters is not None and not chosen.posters.is_file():
+        parser.error(f"no file {chosen.posters}: make it with jobs/thumbnails.py")
     chosen.output.mkdir(parents=True, exist_ok=True)
     try:
-        domain_of = split_films(chosen.films / "u.item", chosen.output / "items.tsv")
+        plots = read_plots(chosen.films / "items.csv")
+        domain_of = split_films(chosen.films / "u.item", plots, chosen.output / "items.tsv")
         count = write_ratings(chosen.films / "u.data", domain_of, chosen.output / "ratings.tsv")
     except (ValueError, KeyError) as error:
         parser.error(f"{chosen.films} is not as MovieLens-100k has it: {error}")
-    recipe = RECIPE.format(
-        target=chosen.target, cold=chosen.cold_share, validation=chosen.validation_share, seed=chosen.seed
-    )
-    (chosen.output / "recipe.toml").write_text(recipe)
+    (chosen.output / "recipe.toml").write_text(SOURCES + _task(chosen, bool(plots)))
     films = list(domain_of.values())
     sys.stdout.write(f"{count:,} ratings; {films.count('a')} films in a, {films.count('b')} in b\n")
     return 0
 
 
-def split_films(source: Path, target: Path) -> dict[str, str]:
-    """Write titles, genres and years, and return the domain of each film."""
+def _task(chosen: argparse.Namespace, has_plots: bool) -> str:
+    """Write the part of the recipe that depends on the task."""
+    if chosen.task == "cold":
+        return COLD.format(
+            target=chosen.target, cold=chosen.cold_share, validation=chosen.validation_share, seed=chosen.seed
+        )
+    parts = [RANKING, PLOT if has_plots else ""]
+    if chosen.posters is not None:
+        parts.append(POSTER.format(path=chosen.posters.resolve()))
+    if chosen.short is not None:
+        parts.append(SHORT.format(target=chosen.target, share=chosen.short))
+    return "".join(parts)
+
+
+def read_plots(source: Path) -> dict[str, str]:
+    """Read film to plot, one line each; empty without the file."""
+    if not source.is_file():
+        return {}
+    with source.open(encoding="utf-8", newline="") as rows:
+        return {row["movie_id"]: " ".join(row["overview"].split()) for row in csv.DictReader(rows)}
+
+
+def split_films(source: Path, plots: dict[str, str], target: Path) -> dict[str, str]:
+    """Write titles, genres, years and plots, and return the domain of each film."""
     domain_of = {}
     with source.open(encoding="latin-1") as lines, target.open("w", encoding="utf-8") as written:
-        written.write("domain\titem\ttitle\tgenres\tyears\n")
+        written.write("domain\titem\ttitle\tgenres\tyears\tplot\n")
         for line in lines:
             film, title, *rest = line.rstrip("\r\n").split("|")
             genres = {genre for genre, flag in zip(GENRES, rest[-len(GENRES) :], strict=True) if flag == "1"}
             domain_of[film] = "a" if genres & set(FIRST) else "b"
             words = " ".join(sorted(re.sub(r"\W", "", genre) for genre in genres - {"unknown"}))
-            written.write(f"{domain_of[film]}\t{film}\t{title}\t{words}\t{_years_around(title)}\n")
+            plot = plots.get(film, "")
+            written.write(f"{domain_of[film]}\t{film}\t{title}\t{words}\t{_years_around(title)}\t{plot}\n")
     return domain_of
 
 

@@ -63,9 +63,11 @@ class TrainConfig:
 class ScaleConfig:
     """On how many workers, and what carries a step; results do not depend on it."""
 
-    workers: int = setting(2, "Ray Train workers", ge=1)
+    workers: int = setting(2, "Ray Train workers; 0 trains in this process, without a cluster", ge=0)
     data_parallel: int = setting(1, "groups that share the batch; the others split the embedding columns", ge=1)
-    engine: Literal["deepspeed", "torch"] = setting("deepspeed", "what carries a step")
+    engine: Literal["deepspeed", "torch"] = setting(
+        "deepspeed", "what carries a step; without workers it is always torch"
+    )
     deepspeed: DeepSpeedConfig = setting(DeepSpeedConfig, "ZeRO stage")
     device: Literal["cpu", "cuda"] = setting("cpu", "cuda gives each worker one GPU")
     cpus_per_worker: float = setting(
@@ -84,15 +86,15 @@ class ScaleConfig:
     def __post_init__(self) -> None:
         """Check the limits, and that the grid fits the workers."""
         check(self)
-        if self.workers % self.data_parallel:
+        if max(1, self.workers) % self.data_parallel:
             raise ConfigError(
                 f"data_parallel: found {self.data_parallel} with {self.workers} workers, expected a divisor of workers"
             )
 
     @property
     def column_parallel(self) -> int:
-        """Number of workers that split the embedding columns."""
-        return self.workers // self.data_parallel
+        """Number of ranks that split the embedding columns."""
+        return max(1, self.workers) // self.data_parallel
 
 
 @dataclass(frozen=True, eq=False)

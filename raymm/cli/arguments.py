@@ -193,7 +193,9 @@ def _experiment(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="one setting, for example train.loop.epochs=50; `raymm settings MODEL` lists all",
     )
-    parser.add_argument("--workers", type=int, help="Ray Train workers, short for --set scale.workers=N")
+    parser.add_argument(
+        "--workers", type=int, help="Ray Train workers, short for --set scale.workers=N; 0 trains in one process"
+    )
     parser.add_argument("--domain", help="the one domain to train on, short for --set train.domain=NAME")
     parser.add_argument(
         "--known-pairs",

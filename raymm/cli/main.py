@@ -105,9 +105,10 @@ def _train(chosen: Namespace, display: Display) -> None:
 
     experiment = _experiment_of(chosen)
     folder = chosen.runs / (chosen.name or _name_by_time(chosen.model))
-    where = f" on {experiment.scale.workers} workers" if experiment.model in TRAINED else ""
+    trained, workers = experiment.model in TRAINED, experiment.scale.workers
+    where = f" on {workers} workers" if trained and workers else ""
     display.step(f"Training {experiment.model} ({experiment.preset}){where}: {folder}")
-    if chosen.workers and not where:
+    if chosen.workers and not trained:
         display.warn(f"{experiment.model} is trained in one process; --workers {chosen.workers} changes nothing")
     loop = experiment.train.loop
     request = TrainRequest(experiment, chosen.data, folder, chosen.known_pairs, _address_of(chosen))

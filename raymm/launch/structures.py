@@ -18,6 +18,7 @@ from raymm.data.layout import feature_files, graph_file
 from raymm.data.prepared import DomainFacts, PreparedSet, open_prepared
 from raymm.errors import ArtefactError
 from raymm.experiment import Experiment, build_experiment
+from raymm.graph.crew import Alone, Crew
 from raymm.launch.crew import RayCrew
 from raymm.launch.session import plain_errors
 from raymm.models.registry import find_trained
@@ -49,7 +50,9 @@ def structures_folder(experiment: Experiment, prepared: PreparedSet) -> Path:
 
 
 def make_structures(experiment: Experiment, prepared: PreparedSet) -> tuple[Made, ...]:
-    """Find the structure of every domain among those that are kept, or have it made, by as many tasks as there is room.
+    """Find the structure of every domain among those that are kept, or have it made.
+
+    Ray tasks make it, as many as there is room for; this process does where the run has no workers.
 
     A structure is kept under the fingerprint of the domain's training data and features, of the settings that it hangs
     on, and of the code that makes it: another one is never taken for it.
@@ -66,32 +69,40 @@ def make_structures(experiment: Experiment, prepared: PreparedSet) -> tuple[Made
         RaymmError: Whatever stops the computation.
     """
     root = structures_folder(experiment, prepared)
+    here = not experiment.scale.workers
     calls: dict[str, Any] = {}
     found: dict[str, Made] = {}
     for facts in prepared.domains:
         folder = root / f"{facts.name}-{_mark(experiment, prepared, facts)}"
         if folder.exists():
             found[facts.name] = _kept(folder)
+        elif here:
+            found[facts.name] = _make(experiment, prepared, facts.name, folder, Alone())
         else:
-            calls[facts.name] = _make.remote(experiment.plain(), str(prepared.folder), facts.name, str(folder))
-    with plain_errors():
-        found |= dict(zip(calls, ray.get(list(calls.values())), strict=True))
+            calls[facts.name] = _task.remote(experiment.plain(), str(prepared.folder), facts.name, str(folder))
+    if calls:  # without any, asking Ray would start one
+        with plain_errors():
+            found |= dict(zip(calls, ray.get(list(calls.values())), strict=True))
     return tuple(found[facts.name] for facts in prepared.domains)
 
 
 @ray.remote(num_cpus=1, scheduling_strategy="DEFAULT")  # in a sweep, outside of what the trial's own process holds
-def _make(experiment: dict[str, Any], prepared: str, domain: str, folder: str) -> Made:
+def _task(experiment: dict[str, Any], prepared: str, domain: str, folder: str) -> Made:
     run = build_experiment(experiment)
-    opened = run.scope(open_prepared(Path(prepared)))
-    spec, clock = find_trained(run.model), time.perf_counter()
-    structure = spec.structure(run.settings, opened.train_data("none").domain(domain), run.train.seed, RayCrew())
+    return _make(run, run.scope(open_prepared(Path(prepared))), domain, Path(folder), RayCrew())
+
+
+def _make(experiment: Experiment, prepared: PreparedSet, domain: str, folder: Path, crew: Crew) -> Made:
+    spec, clock = find_trained(experiment.model), time.perf_counter()
+    data = prepared.train_data("none").domain(domain)
+    structure = spec.structure(experiment.settings, data, experiment.train.seed, crew)
     facts = dict(structure.facts)
     if not structure.matrices:
         return Made("", facts)
     seconds = time.perf_counter() - clock
-    inputs, settings = _inputs(opened, opened.facts(domain)), _settings(run)
-    write_structure(structure, Path(folder), inputs, settings, seconds)
-    return Made(folder, facts | {"structure.reused": 0.0, "structure.seconds": seconds})
+    inputs, settings = _inputs(prepared, prepared.facts(domain)), _settings(experiment)
+    write_structure(structure, folder, inputs, settings, seconds)
+    return Made(str(folder), facts | {"structure.reused": 0.0, "structure.seconds": seconds})
 
 
 def _kept(folder: Path) -> Made:

@@ -1,4 +1,4 @@
-"""Training on Ray Train: structures as tasks, workers on a grid, checkpoints, resume by the run's name."""
+"""Training on Ray Train or in this process: structures, ranks on a grid, checkpoints, resume by the run's name."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from raymm.contracts import Scorer
 from raymm.data.prepared import KnownPairs, PreparedSet
 from raymm.errors import ClusterError, ConfigError, RaymmError, TrainingError
 from raymm.experiment import Experiment
+from raymm.launch.alone import last_checkpoint, train_alone
 from raymm.launch.background import start_errands
 from raymm.launch.board import start_board
 from raymm.launch.ingest import WholeShards, check_memory, training_dataset
-from raymm.launch.structures import make_structures
-from raymm.launch.worker import best_scorers, train_worker
+from raymm.launch.rank import RankWork, best_scorers
+from raymm.launch.structures import Made, make_structures
+from raymm.launch.worker import train_worker
 from raymm.models.registry import find_trained
 
-_REQUEST, _POLL_S = "request.json", 0.2
+_REQUEST, _BY_RAY, _POLL_S = "request.json", "checkpoints", 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,54 +69,83 @@ def run_training(
     known_pairs: KnownPairs = "drawn",
     part: Part | None = None,
 ) -> Outcome:
-    """Train on the Ray cluster that this process is connected to.
+    """Train on the Ray cluster that this process is connected to; in this process where the run has no workers.
 
     Args:
         experiment: What to run.
         prepared: The data, as `experiment.scope` shows them; every worker must be able to read the folder at the same
             path.
         storage: Folder of checkpoints, on storage that all nodes share; a run that was interrupted goes on from what is
-            there, if experiment and data are the same.
-        on_epoch: Called with the plain record of each epoch, in order, in a thread of its own. After an interruption
-            an epoch may come again.
+            there, if experiment and data are the same. What a process without workers left, workers go on from, but
+            not the other way round.
+        on_epoch: Called with the plain record of each epoch, in order; with workers, in a thread of its own. After an
+            interruption an epoch may come again.
         known_pairs: Which shared users are known, see `PreparedSet.train_data`.
         part: What to do of it now; None for all.
 
     Raises:
-        ConfigError: `storage` belongs to another experiment or other data.
+        ConfigError: `storage` belongs to another experiment or other data, or to workers where there are none.
         ClusterError: The cluster has not the resources, or the workers died more often than allowed.
         RaymmError: Whatever went wrong on a worker.
     """
     find_trained(experiment.model).check([facts.name for facts in prepared.domains])
     check_memory(prepared, experiment.scale.rows_gib)
     _claim(storage, experiment, prepared, known_pairs)
-    start = part.start if part is not None else None
-    resources = _resources(experiment)
-    made = make_structures(experiment, prepared)
-    board = start_board()
-    request = {
-        "experiment": experiment.plain(),
-        "prepared": str(prepared.folder),
-        "known_pairs": known_pairs,
-        "structures": made,
-        "board": board,
-        "errands": start_errands(),
-        "storage": str(storage.absolute()),
-        "until": part.until if part is not None else None,
-        "start": str(start.absolute()) if start is not None else None,
-    }
-    with _following(board, on_epoch):
-        result = _fit(_trainer(request, experiment, prepared, storage, resources), board)
-    if result.checkpoint is None:
-        raise TrainingError("no checkpoint", "one at the end of training", str(storage))
-    with result.checkpoint.as_directory() as folder:
-        scorers = best_scorers(Path(folder), tuple(facts.name for facts in prepared.domains))
+    run = _Run(experiment, prepared, storage, known_pairs, part or Part(experiment.train.loop.epochs))
+    made, checkpoint = (_on_ray if experiment.scale.workers else _here)(run, on_epoch)
+    scorers = best_scorers(checkpoint, tuple(facts.name for facts in prepared.domains))
     facts = {
         f"{domain.name}.{name}": value
         for domain, structure in zip(prepared.domains, made, strict=True)
         for name, value in structure.facts.items()
     }
-    return Outcome(scorers, facts, Path(result.checkpoint.path))
+    return Outcome(scorers, facts, checkpoint)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    experiment: Experiment
+    prepared: PreparedSet
+    storage: Path
+    known_pairs: KnownPairs
+    part: Part
+
+
+def _here(run: _Run, on_epoch: Callable[[dict[str, Any]], None]) -> tuple[tuple[Made, ...], Path]:
+    if any((run.storage / _BY_RAY).glob("checkpoint_*")):
+        raise ConfigError(
+            "a run that Ray Train workers began",
+            "one that began without workers",
+            str(run.storage),
+            "go on with --workers 1 or more, choose another --name, or remove this folder",
+        )
+    made = make_structures(run.experiment, run.prepared)
+    opened = tuple(structure.open() for structure in made)
+    work = RankWork(run.experiment, run.prepared, run.known_pairs, opened, run.part.start, run.part.until)
+    return made, train_alone(work, run.storage, on_epoch)
+
+
+def _on_ray(run: _Run, on_epoch: Callable[[dict[str, Any]], None]) -> tuple[tuple[Made, ...], Path]:
+    resources = _resources(run.experiment)
+    made = make_structures(run.experiment, run.prepared)
+    board = start_board()
+    start = last_checkpoint(run.storage) or run.part.start
+    request = {
+        "experiment": run.experiment.plain(),
+        "prepared": str(run.prepared.folder),
+        "known_pairs": run.known_pairs,
+        "structures": made,
+        "board": board,
+        "errands": start_errands(),
+        "storage": str(run.storage.absolute()),
+        "until": run.part.until,
+        "start": str(start.absolute()) if start is not None else None,
+    }
+    with _following(board, on_epoch):
+        result = _fit(_trainer(request, run.experiment, run.prepared, run.storage, resources), board)
+    if result.checkpoint is None:
+        raise TrainingError("no checkpoint", "one at the end of training", str(run.storage))
+    return made, Path(result.checkpoint.path)
 
 
 def _trainer(
@@ -133,7 +164,7 @@ def _trainer(
         ),
         # Ray's annotations know the first version of Train only.
         run_config=RunConfig(  # type: ignore[call-arg]
-            name="checkpoints",
+            name=_BY_RAY,
             storage_path=str(storage.absolute()),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(max_failures=scale.max_failures),

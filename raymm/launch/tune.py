@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -88,6 +88,8 @@ class Round:
         trials: Where the trials come from; or a population, whose members may be paused, and go on with other values.
         scheduler: From `make_scheduler`.
         concurrent: Trials at the same time, from `concurrency`.
+        own: Resources of a trial's own process, where it trains itself; empty where it starts workers, or is a member
+            of a population.
         seconds: After which no trial goes on; None for no limit.
         reuse: Start the next trial in the process of the last one, which has everything imported. Only for trials that
             nobody stops: one that is stopped inside a call that cannot be interrupted, such as Ray Train's `fit`, keeps
@@ -99,6 +101,7 @@ class Round:
     trials: Trials | Population
     scheduler: Any
     concurrent: int
+    own: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     reuse: bool = False
 
@@ -106,9 +109,9 @@ class Round:
 def run_round(plan: Round, on_event: Callable[[Event], None]) -> None:
     """Run trials on the Ray cluster that this process is connected to, until there are no more.
 
-    A trial's own process asks for no CPU: what it starts does, and whoever is told that a trial was stopped must see
-    that it is given back (`held.release`); what is left then goes at the end of the round. An exception of a trial ends
-    that trial alone; one of `on_event` ends them all.
+    A trial's own process asks for no CPU but what `plan.own` says: what it starts does, and whoever is told that a
+    trial was stopped must see that it is given back (`held.release`); what is left then goes at the end of the round.
+    An exception of a trial ends that trial alone; one of `on_event` ends them all.
 
     Args:
         plan: What to run.
@@ -187,9 +190,9 @@ def concurrency(scale: ScaleConfig, asked: int) -> int:
     Raises:
         ClusterError: There is no room for so many, or for one.
     """
-    have, need = ray.cluster_resources(), {"CPU": scale.workers * scale.cpus_per_worker}
+    have, need = ray.cluster_resources(), {"CPU": max(1, scale.workers) * scale.cpus_per_worker}
     if scale.device == "cuda":
-        need["GPU"] = float(scale.workers)
+        need["GPU"] = float(max(1, scale.workers))
     spare = {"CPU": _SPARE_CPUS}
     fit = min(int((have.get(name, 0) - spare.get(name, 0)) / amount + 1e-9) for name, amount in need.items())
     if fit < max(1, asked):
@@ -203,17 +206,25 @@ def concurrency(scale: ScaleConfig, asked: int) -> int:
     return asked or fit
 
 
+def own_resources(scale: ScaleConfig) -> dict[str, float]:
+    """Return what a trial's own process takes of the cluster: nothing where it starts workers."""
+    if scale.workers:
+        return {}
+    return {"CPU": scale.cpus_per_worker, **({"GPU": 1.0} if scale.device == "cuda" else {})}
+
+
 def cpus_wanted(scale: ScaleConfig, asked: int) -> int:
     """Return how many CPUs a local cluster must promise for `asked` trials at once; 0 counts as one."""
-    return int(max(1, asked) * scale.workers * scale.cpus_per_worker + _SPARE_CPUS + 0.999)
+    return int(max(1, asked) * max(1, scale.workers) * scale.cpus_per_worker + _SPARE_CPUS + 0.999)
 
 
 def _tuner(plan: Round, listener: _Listener, reasons: Path) -> tune.Tuner:
     # Under population based training Ray Tune takes no search: nothing proposes trials later.
     search, members = (None, plan.trials) if isinstance(plan.trials, Population) else (plan.trials, None)
     trainable = tune.with_parameters(_member if members else _trainable, work=plan.work, reasons=reasons)
+    own = tune.PlacementGroupFactory([dict(plan.own)]) if plan.own else _NEXT_TO_NOTHING
     return tune.Tuner(
-        tune.with_resources(trainable, in_turns(plan.concurrent) if members else _NEXT_TO_NOTHING),
+        tune.with_resources(trainable, in_turns(plan.concurrent) if members else own),
         param_space=members.param_space() if members else None,
         tune_config=tune.TuneConfig(
             search_alg=search,

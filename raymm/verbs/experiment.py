@@ -177,12 +177,13 @@ def _folder(request: FamilyRequest, line: FamilyRun) -> Path:
 
 
 def _connect(request: FamilyRequest, board: _Board, sets: Mapping[str, _Set]) -> None:
-    """Connect to Ray once, where anything is left to train by gradients: without a cluster nothing would come of it."""
+    """Connect to Ray once, where anything is left to train by workers: without a cluster nothing would come of it."""
     waiting = [
         arm.experiment.scale.workers
         for arm in request.arms
         for seed in arm.experiments
         if sets[arm.label].prepared is not None
+        and arm.experiment.scale.workers
         and _wanted(request, arm)
         and arm.experiment.model in TRAINED
         and not is_run(_folder(request, board.lines[arm.label, seed]))

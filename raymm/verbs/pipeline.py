@@ -86,12 +86,13 @@ def run_pipeline(request: PipelineRequest, tracking: Tracking, audience: Audienc
         RaymmError: Whatever stops one of the verbs.
     """
     experiment, loop = request.experiment, request.experiment.train.loop
+    workers = experiment.scale.workers
     recipe = request.recipe or bundled_recipe()
     prepared = request.prepared or Path("prepared") / recipe.absolute().parent.name
     audience.step(f"Preparing {recipe.parent.name}")
-    connect(request.address, cpus=experiment.scale.workers + 2)
+    connect(request.address, cpus=workers + 2)
     audience.prepared(prepare(recipe, prepared, progress=audience.progress))
-    where = f" on {experiment.scale.workers} Ray Train workers" if experiment.model in TRAINED else ""
+    where = f" on {workers} Ray Train workers" if experiment.model in TRAINED and workers else ""
     audience.step(f"Training {experiment.model} ({experiment.preset}){where}")
     run, tracked = train(
         TrainRequest(experiment, prepared, request.folder, request.known_pairs, request.address),

@@ -54,8 +54,8 @@ def train(
 ) -> tuple[RunFolder, Run | None]:
     """Train, and write the run folder.
 
-    A model in closed form is fitted in this process, and one of ratings runs its stages here; Ray is not started for
-    them.
+    A model in closed form is fitted in this process, one of ratings runs its stages here, and so does any other where
+    the run has no workers; Ray is not started for them.
 
     Args:
         request: What to train.
@@ -127,7 +127,8 @@ def _made(
 ) -> Made:
     experiment, spec = request.experiment, find_model(request.experiment.model)
     if isinstance(spec, ModelSpec):
-        connect(request.address, cpus=experiment.scale.workers + 2)
+        if experiment.scale.workers:
+            connect(request.address, cpus=experiment.scale.workers + 2)
         outcome = run_training(experiment, prepared, storage, follow, request.known_pairs)
         return Made(outcome.scorers, outcome.structure_facts)
     storage.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ from raymm.launch.tune import (
     concurrency,
     cpus_wanted,
     make_scheduler,
+    own_resources,
     run_round,
 )
 from raymm.models.registry import find_model
@@ -287,9 +288,12 @@ class _Sweep:
         connect(request.address, cpus=cpus_wanted(start.scale, request.sweep.concurrent))
         concurrent = concurrency(start.scale, request.sweep.concurrent)
         self.ledger.begin_phase(phase)
-        # Members are stopped between two parts alone, where nothing keeps their process busy.
-        reuse = isinstance(find_model(model), FitSpec) or isinstance(trials, Population)
-        plan = Round(work, request.folder.absolute() / "tune", trials, scheduler, concurrent, seconds, reuse)
+        fits, own = isinstance(find_model(model), FitSpec), own_resources(start.scale)
+        # Members are stopped between two parts alone, and who trains himself between two epochs: nothing keeps their
+        # processes busy.
+        reuse = fits or isinstance(trials, Population) or bool(own)
+        folder = request.folder.absolute() / "tune"
+        plan = Round(work, folder, trials, scheduler, concurrent, {} if fits else own, seconds, reuse)
         run_round(plan, partial(self._on, model))
 
     def _place(self, model: str) -> TrialPlace:

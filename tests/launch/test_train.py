@@ -29,10 +29,10 @@ def _workers():
     ]
 
 
-def test_two_workers_of_which_one_is_killed_train_as_one_worker(prepared_sample, tmp_path):
+def test_two_workers_of_which_one_is_killed_train_as_one_process_does(prepared_sample, tmp_path):
     prepared = open_prepared(prepared_sample)
     alone: list[dict] = []
-    run_training(_experiment("scale.workers=1", "scale.engine=torch"), prepared, tmp_path / "alone", alone.append)
+    run_training(_experiment("scale.workers=0"), prepared, tmp_path / "alone", alone.append)
     records: list[dict] = []
     killed: list[int] = []
 

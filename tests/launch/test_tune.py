@@ -1,6 +1,7 @@
 """Trials on a real Ray Tune; the work is small, and defined inside functions, so that it travels to workers whole."""
 
 import time
+from dataclasses import replace
 
 import pytest
 import ray
@@ -14,6 +15,7 @@ from raymm.launch.tune import (
     concurrency,
     cpus_wanted,
     make_scheduler,
+    own_resources,
     run_round,
 )
 
@@ -133,3 +135,11 @@ def test_as_many_trials_as_leave_one_cpu(ray_cluster):
     with pytest.raises(ClusterError):
         concurrency(ScaleConfig(workers=have, cpus_per_worker=1.0), 0)
     assert cpus_wanted(ScaleConfig(workers=2, cpus_per_worker=0.5), 3) == 4
+
+
+def test_a_trial_that_trains_itself_takes_what_its_worker_would():
+    alone = ScaleConfig(workers=0, cpus_per_worker=2.0)
+    assert own_resources(alone) == {"CPU": 2.0}
+    assert own_resources(replace(alone, device="cuda")) == {"CPU": 2.0, "GPU": 1.0}
+    assert own_resources(ScaleConfig(workers=1, cpus_per_worker=2.0)) == {}
+    assert cpus_wanted(alone, 3) == cpus_wanted(ScaleConfig(workers=1, cpus_per_worker=2.0), 3)

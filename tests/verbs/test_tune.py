@@ -141,12 +141,12 @@ def test_what_cannot_work_is_refused_before_any_trial(prepared_sample, tmp_path)
     assert not (tmp_path / "x" / LEDGER).exists()
 
 
-@pytest.mark.slow
-def test_trainings_are_stopped_early_repeated_with_other_seeds_and_give_their_cpus_back(prepared_sample, tmp_path):
-    start = config.override(
-        {"model": "bprmf"},
-        ["train.domain=arts", "train.loop.epochs=4", "scale.workers=1", "scale.engine=torch", "settings.width=8"],
-    )
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_trainings_are_stopped_early_repeated_with_other_seeds_and_give_their_cpus_back(
+    workers, prepared_sample, tmp_path
+):
+    one = ["train.domain=arts", "train.loop.epochs=4", f"scale.workers={workers}", "settings.width=8"]
+    start = config.override({"model": "bprmf"}, [*one, "scale.engine=torch"])
     space = {"train.optimizer.learning_rate": Dimension("choice", (1e-2, 1e-6))}
     sweep = SweepConfig(2, search="grid", schedule=ScheduleConfig("asha", 1, 2), finalists=1, seeds=2, concurrent=1)
     request = TuneRequest({"bprmf": start}, {"bprmf": space}, sweep, prepared_sample, tmp_path / "s")
