@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from raymm.data.recipe import read_recipe
+from raymm.data.recipe import Recipe, read_recipe
 
 JOB = Path(__file__).parents[2] / "jobs" / "genre_split.py"
 
@@ -28,6 +28,27 @@ def test_a_film_of_action_is_in_a_and_a_comedy_in_b(tmp_path: Path) -> None:
     assert (recipe.split.kind, recipe.split.target, recipe.split.cold_share) == ("cold_start", "a", 0.5)
 
 
+def test_for_rankings_the_recipe_has_what_there_is_of_the_films(tmp_path: Path) -> None:
+    (tmp_path / "u.item").write_text("1|Film (1995)|d||u|" + "|".join(str(int(n == 1)) for n in range(19)) + "\n")
+    (tmp_path / "u.data").write_text("7\t1\t5\t880000000\n")
+    posters = tmp_path / "posters.parquet"
+    posters.write_bytes(b"")
+    command = [sys.executable, str(JOB), "--films", str(tmp_path), "--task", "ranking", "--output"]
+
+    def made(name: str, *more: str) -> Recipe:
+        subprocess.run([*command, str(tmp_path / name), *more], check=True, capture_output=True)
+        return read_recipe(tmp_path / name / "recipe.toml")
+
+    plain = made("plain")
+    assert (plain.split.kind, plain.cleaning.min_rating, plain.truncation.share) == ("leave_last_out", 4.0, 0)
+    assert [modality.name for modality in plain.features] == ["title"]
+    (tmp_path / "items.csv").write_text('movie_id,overview\n1,"A man,\na plan"\n')
+    rich = made("rich", "--posters", str(posters), "--short", "0.5", "--target", "a")
+    assert [modality.name for modality in rich.features] == ["title", "plot", "poster"]
+    assert (rich.truncation.domain, rich.truncation.share, rich.truncation.lengths) == ("a", 0.5, (0, 1, 2, 5))
+    assert (tmp_path / "rich" / "items.tsv").read_text().splitlines()[1].split("\t")[-1] == "A man, a plan"
+
+
 def test_what_is_not_movielens_is_named(tmp_path: Path) -> None:
     def said(*more: str) -> str:
         command = [sys.executable, str(JOB), "--films", str(tmp_path), "--output", str(tmp_path / "made"), *more]
@@ -40,3 +61,6 @@ def test_what_is_not_movielens_is_named(tmp_path: Path) -> None:
     (tmp_path / "u.data").write_text("7\t1\t5\t880000000\n")
     assert "not as MovieLens-100k has it" in said()
     assert "between 0 and 1" in said("--cold-share", "1.5")
+    assert "between 0 and 1" in said("--task", "ranking", "--short", "1.5")
+    assert "are for --task ranking" in said("--short", "0.5")
+    assert "jobs/thumbnails.py" in said("--task", "ranking", "--posters", str(tmp_path / "none"))
