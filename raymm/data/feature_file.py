@@ -84,7 +84,7 @@ class FeatureFile:
                 self._where,
                 "mend these vectors, or leave them out: their items then count as missing",
             )
-        if self._modality.noise:
+        if self._modality.noise and len(items):
             values = self._noisy(items, values)
         self._values[items] = to_unit_length(values) if self._modality.l2 else values
         self._present[items] = True
