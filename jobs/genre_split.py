@@ -101,6 +101,7 @@ SHORT = """
 [truncation]
 domain = "{target}"
 share = {share}
+seed = {seed}
 lengths = [0, 1, 2, 5]
 """
 
@@ -114,9 +115,9 @@ def main() -> int:
     parser.add_argument("--target", choices=("a", "b"), default="b", help="domain in which users are cold, or short")
     parser.add_argument("--short", type=float, metavar="SHARE", help="ranking: share of the users with few films left")
     parser.add_argument("--posters", type=Path, metavar="FILE", help="ranking: Parquet file of jobs/thumbnails.py")
-    parser.add_argument("--cold-share", type=float, default=0.5, help="share of the users who are cold (default: .5)")
-    parser.add_argument("--validation-share", type=float, default=0.1, help="share of the others for selection")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draw of cold users")
+    parser.add_argument("--cold-share", type=float, default=0.5, help="cold: share of the users who are (default: .5)")
+    parser.add_argument("--validation-share", type=float, default=0.1, help="cold: share of the others for selection")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw of cold, or short, users")
     chosen = parser.parse_args()
     if missing := [name for name in ("u.data", "u.item") if not (chosen.films / name).is_file()]:
         parser.error(f"no {' and no '.join(missing)} in {chosen.films}: unpack ml-100k.zip and name its folder")
@@ -131,6 +132,11 @@ def main() -> int:
     chosen.output.mkdir(parents=True, exist_ok=True)
     try:
         plots = read_plots(chosen.films / "items.csv")
+    except (ValueError, KeyError) as error:
+        parser.error(
+            f"{chosen.films / 'items.csv'}: found no {error}; its columns movie_id and overview hold the plots"
+        )
+    try:
         domain_of = split_films(chosen.films / "u.item", plots, chosen.output / "items.tsv")
         count = write_ratings(chosen.films / "u.data", domain_of, chosen.output / "ratings.tsv")
     except (ValueError, KeyError) as error:
@@ -151,7 +157,7 @@ def _task(chosen: argparse.Namespace, has_plots: bool) -> str:
     if chosen.posters is not None:
         parts.append(POSTER.format(path=chosen.posters.resolve()))
     if chosen.short is not None:
-        parts.append(SHORT.format(target=chosen.target, share=chosen.short))
+        parts.append(SHORT.format(target=chosen.target, share=chosen.short, seed=chosen.seed))
     return "".join(parts)
 
 
@@ -160,7 +166,7 @@ def read_plots(source: Path) -> dict[str, str]:
     if not source.is_file():
         return {}
     with source.open(encoding="utf-8", newline="") as rows:
-        return {row["movie_id"]: " ".join(row["overview"].split()) for row in csv.DictReader(rows)}
+        return {row["movie_id"]: " ".join((row["overview"] or "").split()) for row in csv.DictReader(rows)}
 
 
 def split_films(source: Path, plots: dict[str, str], target: Path) -> dict[str, str]:

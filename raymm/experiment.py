@@ -81,14 +81,17 @@ class ScaleConfig:
     rows_gib: float = setting(
         16.0, "memory of each worker for training rows, 56 B each: they are held, not streamed", unit="GiB", gt=0
     )
-    max_failures: int = setting(2, "times that workers are restarted from the last checkpoint", ge=0)
+    max_failures: int = setting(
+        2, "times that workers are restarted from the last checkpoint; without workers, the same command goes on", ge=0
+    )
 
     def __post_init__(self) -> None:
         """Check the limits, and that the grid fits the workers."""
         check(self)
         if max(1, self.workers) % self.data_parallel:
             raise ConfigError(
-                f"data_parallel: found {self.data_parallel} with {self.workers} workers, expected a divisor of workers"
+                f"data_parallel: found {self.data_parallel} with {self.workers} workers, expected "
+                + ("a divisor of workers" if self.workers else "1")
             )
 
     @property

@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[], metavar="SEED", help="other seeds than the file's")
     parser.add_argument("--only", nargs="+", default=[], metavar="LABEL", help="variants to train now (default: all)")
     parser.add_argument("--domain", help="the one domain to judge by, in place of the file's")
-    parser.add_argument("--workers", type=int, help="Ray Train workers of each training (default: as the file says)")
+    parser.add_argument(
+        "--workers", type=int, help="Ray Train workers of each training, 0 for none (default: as the file says)"
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -37,9 +37,9 @@ pbt:
   that one has done --interval epochs it is compared with the others; one of the lowest quarter goes on with weights,
   optimiser state and epochs of one of the highest quarter, and with its settings changed: multiplied by 0.8 or 1.2, or
   drawn anew. Only settings given by uniform or loguniform can change like that; fix the others by --set. More trials
-  than --concurrent take turns. Workers start anew after each interval, so it should last minutes. The winner is a
-  schedule of settings: best_MODEL.toml holds the last, best_MODEL.schedule.json all, and its run folder stands below
-  trials/. With other seeds the whole schedule is repeated.
+  than --concurrent take turns. Workers, at least one, start anew after each interval: it should last minutes. The
+  winner is a schedule of settings: best_MODEL.toml holds the last, best_MODEL.schedule.json all, and its run folder
+  stands below trials/. With other seeds the whole schedule is repeated.
 
 interrupted:
   The same command goes on. What ended is not done again; trials that were running go on from their last checkpoints
@@ -83,7 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--grace", type=int, default=10, help="epochs that every trial may run (default: 10)")
     parser.add_argument("--reduction", type=int, default=3, help="one of so many goes on at each rung (default: 3)")
-    parser.add_argument("--workers", type=int, default=1, help="Ray Train workers of each trial (default: 1)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="Ray Train workers of each trial; 0 trains in its own process (default: 1)",
+    )
     parser.add_argument(
         "--concurrent", default="auto", help="trials at once (default: auto, as many as the cluster carries)"
     )

@@ -79,8 +79,8 @@ class _Here:
         begun = kept / _BEGUN
         shutil.rmtree(begun, ignore_errors=True)  # of a process that was killed in the middle of it
         shutil.copytree(folder, begun)
-        epoch, step = _place(begun)
-        done = kept / f"{_DONE}{epoch}-{step}"
+        state = json.loads((begun / LOOP_FILE).read_text())
+        done = kept / f"{_DONE}{state['epoch']}-{state['step']}"
         shutil.rmtree(done, ignore_errors=True)
         os.replace(begun, done)
         for old in kept.glob(f"{_DONE}*"):
@@ -93,6 +93,6 @@ class _Here:
 
 
 def _place(folder: Path) -> tuple[int, int]:
-    """Return the epoch and the step within the next one that a checkpoint was made after."""
-    state = json.loads((folder / LOOP_FILE).read_text())
-    return state["epoch"], state["step"]
+    """Return the epoch, and the step within the next one, that a whole checkpoint was made after; its name says so."""
+    epoch, step = folder.name.removeprefix(_DONE).split("-")
+    return int(epoch), int(step)

@@ -114,8 +114,8 @@ class _Run:
 def _here(run: _Run, on_epoch: Callable[[dict[str, Any]], None]) -> tuple[tuple[Made, ...], Path]:
     if any((run.storage / _BY_RAY).glob("checkpoint_*")):
         raise ConfigError(
-            "a run that Ray Train workers began",
-            "one that began without workers",
+            "a run that has checkpoints of Ray Train workers",
+            "one that was always without workers",
             str(run.storage),
             "go on with --workers 1 or more, choose another --name, or remove this folder",
         )
@@ -144,6 +144,8 @@ def _on_ray(run: _Run, on_epoch: Callable[[dict[str, Any]], None]) -> tuple[tupl
     with _following(board, on_epoch):
         result = _fit(_trainer(request, run.experiment, run.prepared, run.storage, resources), board)
     if result.checkpoint is None:
+        if start is not None:  # it was at its end already
+            return made, start
         raise TrainingError("no checkpoint", "one at the end of training", str(run.storage))
     return made, Path(result.checkpoint.path)
 

@@ -92,8 +92,8 @@ class Round:
             of a population.
         seconds: After which no trial goes on; None for no limit.
         reuse: Start the next trial in the process of the last one, which has everything imported. Only for trials that
-            nobody stops: one that is stopped inside a call that cannot be interrupted, such as Ray Train's `fit`, keeps
-            its process busy, on which Ray Tune would wait for ever.
+            nobody stops, or that end when they report: one that is stopped inside a call that cannot be interrupted,
+            such as Ray Train's `fit`, keeps its process busy, on which Ray Tune would wait for ever.
     """
 
     work: Work | MemberWork
@@ -200,7 +200,7 @@ def concurrency(scale: ScaleConfig, asked: int) -> int:
         raise ClusterError(
             ", ".join(f"{have.get(name, 0):g} {name}" for name in need),
             f"{words} for each of {max(1, asked)} trials at once, and {_SPARE_CPUS} CPU for all",
-            f"{scale.workers} workers a trial",
+            f"{scale.workers or 'no'} workers a trial",
             "lower --concurrent, --workers or scale.cpus_per_worker, or add nodes",
         )
     return asked or fit

@@ -122,7 +122,7 @@ def arms_of(family: Family, path: Path, assignments: Sequence[str] = (), workers
         family: The family.
         path: Its file, from where relative paths start, and for messages.
         assignments: `name.of.setting=value`, for every variant that has such a setting.
-        workers: Ray Train workers of each training; None keeps what the file says.
+        workers: Ray Train workers of each training, 0 for none; None keeps what the file says.
 
     Raises:
         ConfigError: A variant is no experiment, lacks a metric's cutoff or is another one again, or no variant has a

@@ -27,13 +27,17 @@ def check_population(schedule: ScheduleConfig, start: Experiment, space: Space) 
         space: What changes within them.
 
     Raises:
-        ConfigError: A model in closed form or of ratings; a setting that is not continuous; an interval that is no
-            multiple of the epochs between two validations, or not shorter than the training.
+        ConfigError: A model in closed form or of ratings; no workers; a setting that is not continuous; an interval
+            that is no multiple of the epochs between two validations, or not shorter than the training.
     """
     where, loop, interval = f"sweep of {start.model}", start.train.loop, schedule.interval
     if not isinstance(find_model(start.model), ModelSpec):
         raise ConfigError(
             f"pbt with {start.model}", "a model trained by epochs on workers", where, "choose another --scheduler"
+        )
+    if not start.scale.workers:
+        raise ConfigError(
+            "pbt without workers", "1 or more: members hand weights on between workers", where, "give --workers"
         )
     check_continuous(space, f"search space of {start.model}")
     if interval % loop.validate_every or interval >= loop.epochs:

@@ -12,7 +12,7 @@ from raymm import artefacts
 from raymm.artefacts import Manifest
 from raymm.contracts import Scorer
 from raymm.data.prepared import PreparedSet
-from raymm.errors import ArtefactError
+from raymm.errors import ArtefactError, ConfigError
 from raymm.experiment import Experiment, build_experiment
 from raymm.scorers import load_scorer, save_scorer
 
@@ -111,6 +111,11 @@ def open_run_folder(folder: Path) -> RunFolder:
     try:
         history = tuple(json.loads(line) for line in (folder / _HISTORY).read_text().splitlines())
         experiment = build_experiment(json.loads((folder / _CONFIG).read_text()), str(folder / _CONFIG))
+    except ConfigError as error:
+        expected = "settings that this version of raymm has"
+        raise ArtefactError(
+            error.found, expected, str(folder), "train again, or use the raymm that wrote it"
+        ) from error
     except (ValueError, OSError) as error:
         raise ArtefactError(f"an unreadable file: {error}", "a run of raymm", str(folder), "train again") from error
     return RunFolder(folder, manifest, experiment, history)

@@ -361,6 +361,7 @@ def _claim(request: TuneRequest, starts: Mapping[str, Experiment], prepared: Pre
         "known_pairs": request.known_pairs,
         "search": {"method": sweep.search, "seed": sweep.seed},
         "schedule": config.plain(sweep.schedule),
+        "models without workers": [model for model, start in starts.items() if not start.scale.workers],
     }
     path = request.folder / REQUEST
     if not path.is_file():
@@ -368,7 +369,7 @@ def _claim(request: TuneRequest, starts: Mapping[str, Experiment], prepared: Pre
         draft.write_text(json.dumps(wanted, indent=1) + "\n")
         os.replace(draft, path)
         return
-    stored = json.loads(path.read_text())
+    stored = {"models without workers": [], **json.loads(path.read_text())}
     different = [name for name, value in wanted.items() if stored.get(name) != json.loads(json.dumps(value))]
     if different:
         raise ConfigError(

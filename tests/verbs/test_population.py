@@ -31,6 +31,7 @@ def test_intervals_and_models_without_an_exchange_are_refused():
     assert "multiple of train.loop.validate_every (2)" in _refused(interval=3)
     assert "below train.loop.epochs (20)" in _refused(interval=20)
     assert "trained by epochs" in _refused(start=build_experiment({"model": "ease"}))
+    assert "without workers" in _refused(start=build_experiment({"model": "lightgcn", "scale": {"workers": 0}}))
 
 
 def test_an_interrupted_trial_goes_on_with_what_its_storage_says(tmp_path):

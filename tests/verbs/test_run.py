@@ -45,6 +45,17 @@ def test_a_changed_file_is_found(tmp_path):
         open_run_folder(run.folder)
 
 
+def test_a_run_with_settings_that_are_gone_says_what_to_do(tmp_path, monkeypatch):
+    run = _written(tmp_path / "run")
+    values = json.loads((run.folder / "config.json").read_text())
+    values["settings"]["votes"]["lending"] = "sum"
+    (run.folder / "config.json").write_text(json.dumps(values))
+    monkeypatch.setattr("raymm.verbs.run.artefacts.verify", lambda *_: None)  # as it was written
+    with pytest.raises(ArtefactError, match="unknown setting") as caught:
+        open_run_folder(run.folder)
+    assert "train again" in caught.value.remedy
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(ArtefactError, match="no manifest"):
         open_run_folder(tmp_path)

@@ -147,19 +147,19 @@ def test_trainings_are_stopped_early_repeated_with_other_seeds_and_give_their_cp
 ):
     one = ["train.domain=arts", "train.loop.epochs=4", f"scale.workers={workers}", "settings.width=8"]
     start = config.override({"model": "bprmf"}, [*one, "scale.engine=torch"])
-    space = {"train.optimizer.learning_rate": Dimension("choice", (1e-2, 1e-6))}
-    sweep = SweepConfig(2, search="grid", schedule=ScheduleConfig("asha", 1, 2), finalists=1, seeds=2, concurrent=1)
+    space = {"train.optimizer.learning_rate": Dimension("choice", (1e-2, 1e-6, 1e-5))}
+    sweep = SweepConfig(3, search="grid", schedule=ScheduleConfig("asha", 1, 2), finalists=1, seeds=2, concurrent=1)
     request = TuneRequest({"bprmf": start}, {"bprmf": space}, sweep, prepared_sample, tmp_path / "s")
     before = ray.cluster_resources()["CPU"]
     result = tune(request, None, Silent()).record.models[0]
-    good, bad = result.searched
+    good, *bad = result.searched
     assert (good.state, good.epochs) == ("finished", 4)
-    assert bad.state == "stopped"
-    assert bad.epochs < 4
+    assert [trial.state for trial in bad] == ["stopped", "stopped"]  # the second one maybe in the first one's process
+    assert max(trial.epochs for trial in bad) < 4
     assert list(result.winner.seeds) == ["0", "1"]
     assert result.winner.trial == good.name
     assert open_run_folder(tmp_path / "s" / "trials" / f"{good.name}-seed1").experiment.train.seed == 1
-    assert not (tmp_path / "s" / "trials" / bad.name).exists()
+    assert not any((tmp_path / "s" / "trials" / trial.name).exists() for trial in bad)
     patience = time.monotonic() + 30
     while ray.available_resources().get("CPU", 0) < before and time.monotonic() < patience:
         time.sleep(0.2)
