@@ -38,6 +38,7 @@ def _scores(outcome):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_worker_goes_on_from_it_and_ends_as_it_does(prepared_sample, tmp_path):
     prepared = open_prepared(prepared_sample)
@@ -52,8 +53,15 @@ def test_a_worker_goes_on_from_it_and_ends_as_it_does(prepared_sample, tmp_path)
         assert own_values == pytest.approx(values, abs=2e-3)
     for domain, scores in _scores(moved).items():
         np.testing.assert_allclose(scores, _scores(here)[domain], atol=2e-3)
-    with pytest.raises(ConfigError, match="Ray Train workers began"):
+    with pytest.raises(ConfigError, match="checkpoints of Ray Train workers"):
         _trained(prepared, tmp_path / "moved")
+
+
+def test_what_workers_left_is_for_workers(prepared_sample, tmp_path):
+    (tmp_path / "checkpoints" / "checkpoint_000001").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="checkpoints of Ray Train workers") as caught:
+        _trained(open_prepared(prepared_sample), tmp_path)
+    assert "--workers 1 or more" in caught.value.remedy
 
 
 @pytest.mark.ray
