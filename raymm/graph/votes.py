@@ -78,17 +78,14 @@ def item_votes(
 
 
 def cross_votes(
-    source: sparse.csr_array,
-    target: sparse.csr_array,
-    pairs: np.ndarray,
-    config: VotesConfig,
+    source: sparse.csr_array, target: sparse.csr_array, pairs: np.ndarray, config: VotesConfig
 ) -> sparse.csr_array:
     """Solve for what items of one domain say for items of the other, by the known pairs.
 
     Minimises `|Y_j - X_N b|^2 + cross_ridge |b|^2` over the pairs for each item j of the target, X and Y the two sides'
-    interactions of the pairs. N holds the `neighbours` items with the greatest `n_ij / (sqrt(n_i n_j) + shrinkage)`,
-    n_ij the pairs of which one chose i and the other j, and n_i, n_j all users of either. Where taste does not carry
-    over, or few pairs are known, the votes are small.
+    interactions of the pairs. N holds the `neighbours` items with the greatest
+    `n_ij / (sqrt(n_i n_j) + cross_shrinkage)`, n_ij the pairs of which one chose i and the other j, and n_i, n_j all
+    users of either. Where taste does not carry over, or few pairs are known, the votes are small.
 
     Source: as `item_votes`, between two sets of items.
 
@@ -99,14 +96,15 @@ def cross_votes(
         config: The settings.
 
     Returns:
-        (I, J) float32. It takes half a millisecond for each item of the target, on every rank.
+        (I, J) float32. Time grows with the items of the target, and the cube of the support; every rank solves all.
     """
     speaking, spoken = (sparse.csr_array(matrix, dtype=np.float64) for matrix in (source, target))
     own, other = (sparse.csr_array(matrix[pairs[:, side]]) for side, matrix in enumerate((speaking, spoken)))
     common = sparse.csr_array(other.T @ own)
-    j, i = common.tocoo().coords
+    entries = sparse.coo_array(common)
+    j, i = entries.coords
     counts = [np.bincount(matrix.indices, minlength=matrix.shape[1]) for matrix in (speaking, spoken)]
-    values = common.tocoo().data / (np.sqrt(counts[0][i] * counts[1][j]) + config.cross_shrinkage)
+    values = entries.data / (np.sqrt(counts[0][i] * counts[1][j]) + config.cross_shrinkage)
     support = strongest(sparse.csr_array((values, (j, i)), shape=common.shape), config.neighbours)
     support.sort_indices()
     gram = sparse.csr_array(own.T @ own)

@@ -35,11 +35,10 @@ def train_alone(work: RankWork, storage: Path, on_epoch: Callable[[dict[str, Any
     Raises:
         RaymmError: Whatever stops the training.
     """
-    host = _Here(storage, on_epoch)
-    train_rank(work, host)
-    with host.checkpoint() as last:
-        assert last is not None  # the last epoch is always kept
-        return last
+    train_rank(work, _Here(storage, on_epoch))
+    last = last_checkpoint(storage)
+    assert last is not None  # the last epoch is always kept
+    return last
 
 
 def last_checkpoint(storage: Path) -> Path | None:
