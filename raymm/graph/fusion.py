@@ -15,6 +15,7 @@ from raymm.errors import DataError, SolverError
 from raymm.graph.adjacency import symmetrically_normalised
 from raymm.graph.crew import ALONE, Crew, Shared, pieces_for
 from raymm.graph.neighbours import directions, nearest, read_pairs, strongest, union_support
+from raymm.graph.trust import trust_in_links
 
 _CHECK_EVERY = 10  # sweeps of block coordinate descent between two looks at the error
 _LEAST_ENTRIES = 200_000  # entries of a piece of work
@@ -25,13 +26,20 @@ _DUST = 1e-9  # noise below this share of beta is rounding
 class FusionConfig:
     """How item similarities of several modalities become one graph.
 
-    The letter of the method as far as it is known: `scale="none", beta=0.1`. On features whose similarities are of
-    different size that is nearly the minimum over modalities; `scale="quantile"` mends it.
+    The letter of the method as far as it is known: `doubt=0, scale="none", beta=0.1`. On features whose similarities
+    are of different size that is nearly the minimum over modalities; `scale="quantile"` mends it.
     """
 
     neighbours: int = setting(10, "Neighbours an item keeps, in each modality and in the fused graph.", ge=1)
     solver: Literal["closed_form", "bcd", "mean"] = setting(
         "closed_form", "Exact solution, block coordinate descent, or the plain mean (fusion switched off)."
+    )
+    doubt: float = setting(
+        0.3,
+        "Weigh a modality down whose links foretell less than this share of what those of the best one foretell of who "
+        "is chosen together; 0 trusts all alike.",
+        ge=0,
+        le=1,
     )
     scale: Literal["quantile", "none"] = setting(
         "quantile", "Give the similarities of all modalities one distribution first, or take them as they are."
@@ -60,6 +68,7 @@ class Fusion:
         beta: The threshold as used, on the common scale.
         objective: Value of the objective at the start and at each look at the error; one value for direct solvers.
         iterations: Sweeps done; 0 for direct solvers.
+        trust: Weight of each modality.
         error: Bound on the distance of any entry of A from the minimiser.
         converged: Whether the error is within the tolerance.
         noise_free_share: Share of the linked pairs on which no modality has noise.
@@ -71,6 +80,7 @@ class Fusion:
     beta: float
     objective: tuple[float, ...]
     iterations: int
+    trust: tuple[float, ...]
     error: float
     converged: bool
     noise_free_share: float
@@ -87,7 +97,12 @@ class Fusion:
         }
 
 
-def fused_graph(features: Mapping[str, Feature], config: FusionConfig, crew: Crew = ALONE) -> Fusion:
+def fused_graph(
+    features: Mapping[str, Feature],
+    config: FusionConfig,
+    crew: Crew = ALONE,
+    interactions: sparse.csr_array | None = None,
+) -> Fusion:
     """Build the item graph of a domain from all its modalities.
 
     Neighbours by cosine in each modality, similarities of all modalities on the union of these links, then `fuse`.
@@ -97,6 +112,8 @@ def fused_graph(features: Mapping[str, Feature], config: FusionConfig, crew: Cre
         config: The settings.
         crew: Who works: on runs of rows while neighbours are found and pairs read, then on runs of entries. The graph
             does not depend on it.
+        interactions: (U, I) zeros and ones of training, by which modalities are doubted (`trust_in_links`); without
+            them all are trusted alike.
 
     Raises:
         DataError: There are no features, their numbers of items differ, or not one pair of items is similar.
@@ -110,10 +127,14 @@ def fused_graph(features: Mapping[str, Feature], config: FusionConfig, crew: Cre
     # A row of zeros has no direction: it says as little of its item as a missing one.
     present = [feature.present & feature.values.any(axis=1) for feature in features.values()]
     points = [directions(feature.values, mask) for feature, mask in zip(features.values(), present, strict=True)]
-    support = union_support([nearest(x, config.neighbours, crew=crew) for x in points])
+    links = [nearest(x, config.neighbours, crew=crew) for x in points]
+    trust = None
+    if interactions is not None and config.doubt:
+        trust = np.minimum(trust_in_links(links, interactions) / config.doubt, 1)
+    support = union_support(links)
     similarities = [read_pairs(x, support, crew=crew) for x in points]
     del points
-    return fuse(similarities, present, config, crew)
+    return fuse(similarities, present, config, crew, trust)
 
 
 def fuse(
@@ -121,15 +142,18 @@ def fuse(
     present: Sequence[np.ndarray],
     config: FusionConfig,
     crew: Crew = ALONE,
+    trust: np.ndarray | None = None,
 ) -> Fusion:
     """Split similarities into a general one and sparse noise of each modality.
 
-    Minimises `J(A, E) = sum_q ||S_q - A - E_q||^2 + beta sum_q |E_q|_1 + mu ||A||^2` over A >= 0, entry by entry on the
-    support. Source: SIEOUG (arXiv 2502.16068), robust item similarity graph fusion. Derived form: the text names the
-    sum of a general similarity and of noise with an L1 penalty, and gives no formula. Differs from the source: with
-    mu = 0 and two modalities the plain mean is always among the minimisers, so the smallest minimiser is taken (the
-    limit mu -> 0). For two modalities that is `A = lo + min(hi - lo, beta) / 2`, with noise `max(hi - lo - beta, 0)`
-    in the larger one: average what agrees within beta, else trust the lower.
+    Minimises `J(A, E) = sum_q t_q (||S_q - A - E_q||^2 + beta |E_q|_1) + mu ||A||^2` over A >= 0, entry by entry on the
+    support, t_q the trust in modality q. Source: SIEOUG (arXiv 2502.16068), robust item similarity graph fusion.
+    Derived form: the text names the sum of a general similarity and of noise with an L1 penalty, and gives no formula.
+    Differs from the source: the trust is ours. With equal trust, two modalities and mu = 0 the plain mean is always
+    among the minimisers, so the smallest minimiser is taken (the limit mu -> 0), `A = lo + min(hi - lo, beta) / 2`,
+    with noise `max(hi - lo - beta, 0)` in the larger one: average what agrees within beta, else trust the lower; the
+    noise of one modality then flattens the links of the other. With t_1 > t_2 the minimiser is one, and where they
+    differ by more it stays within `beta t_2 / (2 t_1)` of the first: noise there is that of the less trusted.
 
     A modality abstains on pairs of which an item is absent from it: the sums run over the others. Where one modality
     is left, A is its similarity; with a single modality throughout, A = S.
@@ -139,6 +163,7 @@ def fuse(
         present: One (I,) bool a modality.
         config: The settings.
         crew: Who works.
+        trust: (Q,) weights of the modalities, at least 0; None for equal ones. A modality of trust 0 is not heard.
 
     Returns:
         The fused graph with its diagnostics. Memory and time are linear in the entries.
@@ -150,16 +175,10 @@ def fuse(
     support, seen, S = _aligned(similarities, present)
     if config.scale == "quantile":
         S = _one_distribution(S, seen)
-    positive = S[seen & (S > 0)]
-    if not len(positive):
-        raise DataError(
-            "no pair of items with a positive similarity",
-            "at least one pair that a modality sees",
-            "fusion of item similarities",
-            "check that the features are not all missing or zero",
-        )
-    beta = config.beta * float(np.median(positive))
-    A, E, objective, iterations, error = _solved(S, seen, beta, config, crew)
+    beta = config.beta * _median_of_positive(S[seen])
+    trust = np.ones(len(S)) if trust is None else trust
+    weights = seen * trust[:, None]
+    A, E, objective, iterations, error = _solved(S, weights, beta, config, crew)
     E = np.where(np.abs(E) > _DUST * beta, E, 0)  # what came from another process is read-only
     general = _on(support, A)
     kept = strongest(general, config.neighbours)
@@ -170,6 +189,7 @@ def fuse(
         beta=beta,
         objective=tuple(objective),
         iterations=iterations,
+        trust=tuple(trust.tolist()),
         error=error,
         converged=error <= config.tolerance,
         noise_free_share=float((E == 0).all(axis=0)[seen.any(axis=0)].mean()),
@@ -197,6 +217,18 @@ def _aligned(
     return support, seen, S
 
 
+def _median_of_positive(values: np.ndarray) -> float:
+    positive = values[values > 0]
+    if not len(positive):
+        raise DataError(
+            "no pair of items with a positive similarity",
+            "at least one pair that a modality sees",
+            "fusion of item similarities",
+            "check that the features are not all missing or zero",
+        )
+    return float(np.median(positive))
+
+
 def _one_distribution(S: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Give the positive similarities of all modalities their mean quantile function; zeros stay zero.
 
@@ -213,11 +245,11 @@ def _one_distribution(S: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def _solved(
-    S: np.ndarray, seen: np.ndarray, beta: float, config: FusionConfig, crew: Crew
+    S: np.ndarray, weights: np.ndarray, beta: float, config: FusionConfig, crew: Crew
 ) -> tuple[np.ndarray, np.ndarray, list[float], int, float]:
     """Have entries solved run by run, each for itself, and put the parts together; see `_solve`."""
     runs = pieces_for(crew, S.shape[1], _LEAST_ENTRIES)
-    parts = crew.map(_solve_run, {"S": S, "seen": seen, "of": (beta, config)}, runs)
+    parts = crew.map(_solve_run, {"S": S, "weights": weights, "of": (beta, config)}, runs)
     # Runs that ended early stay at their last value.
     courses = [part[2] for part in parts]
     longest = max(map(len, courses))
@@ -238,50 +270,51 @@ def _solved(
 def _solve_run(shared: Shared, run: range) -> tuple[np.ndarray, np.ndarray, list[float], int, float]:
     beta, config = shared["of"]
     entries = slice(run.start, run.stop)
-    return _solve(shared["S"][:, entries], shared["seen"][:, entries], beta, config)
+    return _solve(shared["S"][:, entries], shared["weights"][:, entries], beta, config)
 
 
 def _solve(
-    S: np.ndarray, seen: np.ndarray, beta: float, config: FusionConfig
+    S: np.ndarray, weights: np.ndarray, beta: float, config: FusionConfig
 ) -> tuple[np.ndarray, np.ndarray, list[float], int, float]:
     """Return A (nnz,), E (Q, nnz), the objective's course, the iterations and the error."""
     if config.solver == "mean":
-        A = _mean(S, seen)
-        return A, np.zeros_like(S), [float((seen * (S - A) ** 2).sum())], 0, 0.0
+        A = _mean(S, weights)
+        return A, np.zeros_like(S), [float((weights * (S - A) ** 2).sum())], 0, 0.0
     if config.solver == "closed_form":
-        A = _smallest_minimiser(S, seen, beta)
-        return A, _noise(S, seen, A, beta), [_objective(S, seen, A, beta, 0.0)], 0, 0.0
-    A, objective, iterations, error = _descend(S, seen, beta, config)
-    return A, _noise(S, seen, A, beta), objective, iterations, error
+        A = _smallest_minimiser(S, weights, beta)
+        return A, _noise(S, weights, A, beta), [_objective(S, weights, A, beta, 0.0)], 0, 0.0
+    A, objective, iterations, error = _descend(S, weights, beta, config)
+    return A, _noise(S, weights, A, beta), objective, iterations, error
 
 
-def _mean(S: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    mean: np.ndarray = (S * seen).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+def _mean(S: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    mean: np.ndarray = (S * weights).sum(axis=0) / np.where(weights.any(axis=0), weights.sum(axis=0), 1)
     return mean
 
 
-def _noise(S: np.ndarray, seen: np.ndarray, A: np.ndarray, beta: float) -> np.ndarray:
+def _noise(S: np.ndarray, weights: np.ndarray, A: np.ndarray, beta: float) -> np.ndarray:
     """Shrink the residuals by beta / 2: the best noise for a given A."""
     residual = S - A
-    noise: np.ndarray = np.sign(residual) * np.maximum(np.abs(residual) - beta / 2, 0) * seen
+    noise: np.ndarray = np.sign(residual) * np.maximum(np.abs(residual) - beta / 2, 0) * (weights > 0)
     return noise
 
 
-def _objective(S: np.ndarray, seen: np.ndarray, A: np.ndarray, beta: float, ridge: float) -> float:
-    noise = _noise(S, seen, A, beta)
-    return float((seen * (S - A - noise) ** 2).sum() + beta * np.abs(noise).sum() + ridge * (A**2).sum())
+def _objective(S: np.ndarray, weights: np.ndarray, A: np.ndarray, beta: float, ridge: float) -> float:
+    noise = _noise(S, weights, A, beta)
+    return float((weights * ((S - A - noise) ** 2 + beta * np.abs(noise))).sum() + ridge * (A**2).sum())
 
 
-def _smallest_minimiser(S: np.ndarray, seen: np.ndarray, beta: float) -> np.ndarray:
+def _smallest_minimiser(S: np.ndarray, weights: np.ndarray, beta: float) -> np.ndarray:
     """Find the smallest A that minimises the objective without ridge, exactly, for any number of modalities.
 
-    With the best noise put in, half the derivative is `g(A) = sum_q clip(A - S_q, -beta/2, beta/2)`, piecewise linear
-    and rising, with kinks at S_q -/+ beta/2; the first zero lies between the last kink where g < 0 and the next.
+    With the best noise put in, half the derivative is `g(A) = sum_q t_q clip(A - S_q, -beta/2, beta/2)`, piecewise
+    linear and rising, with kinks at S_q -/+ beta/2; the first zero lies between the last kink where g < 0 and the next.
     """
     half = beta / 2
+    seen = weights > 0
     last = np.where(seen, S, 0).max(axis=0) + half  # unseen modalities add nothing but a repetition of the last kink
     kinks = np.sort(np.concatenate([np.where(seen, S - half, last), np.where(seen, S + half, last)]), axis=0)
-    slopes = np.stack([(np.clip(kink - S, -half, half) * seen).sum(axis=0) for kink in kinks])
+    slopes = np.stack([(np.clip(kink - S, -half, half) * weights).sum(axis=0) for kink in kinks])
     # Rounding must not carry a flat stretch of zeros below zero: the minimiser would jump to the stretch's far end.
     first = np.argmax(slopes >= -_DUST * beta, axis=0)
     column = np.arange(S.shape[1])
@@ -289,33 +322,33 @@ def _smallest_minimiser(S: np.ndarray, seen: np.ndarray, beta: float) -> np.ndar
     low, high = kinks[before, column], kinks[first, column]
     g_low, g_high = slopes[before, column], np.maximum(slopes[first, column], 0)
     A = low + (high - low) * (-g_low / np.where(g_high > g_low, g_high - g_low, 1))
-    return np.where(seen.any(axis=0), np.maximum(A, 0), 0)
+    return np.where(weights.any(axis=0), np.maximum(A, 0), 0)
 
 
 def _descend(
-    S: np.ndarray, seen: np.ndarray, beta: float, config: FusionConfig
+    S: np.ndarray, weights: np.ndarray, beta: float, config: FusionConfig
 ) -> tuple[np.ndarray, list[float], int, float]:
     """Alternate between the noise and A, from the mean on, leaving entries that are within the tolerance."""
-    A = _mean(S, seen)
-    objective = [_objective(S, seen, A, beta, config.ridge)]
-    error = _error(S, seen, A, beta, config.ridge)
+    A = _mean(S, weights)
+    objective = [_objective(S, weights, A, beta, config.ridge)]
+    error = _error(S, weights, A, beta, config.ridge)
     sweeps = 0
     while error.max(initial=0) > config.tolerance and sweeps < config.max_sweeps:
         active = np.flatnonzero(error > config.tolerance)
-        part, mask, a = S[:, active], seen[:, active], A[active]
+        part, mask, a = S[:, active], weights[:, active], A[active]
         for _ in range(min(_CHECK_EVERY, config.max_sweeps - sweeps)):
             noise = _noise(part, mask, a, beta)
             a = np.maximum((mask * (part - noise)).sum(axis=0) / (mask.sum(axis=0) + config.ridge), 0)
             sweeps += 1
         A[active] = a
         error[active] = _error(part, mask, a, beta, config.ridge)
-        objective.append(_objective(S, seen, A, beta, config.ridge))
+        objective.append(_objective(S, weights, A, beta, config.ridge))
     return A, objective, sweeps, float(error.max(initial=0))
 
 
-def _error(S: np.ndarray, seen: np.ndarray, A: np.ndarray, beta: float, ridge: float) -> np.ndarray:
+def _error(S: np.ndarray, weights: np.ndarray, A: np.ndarray, beta: float, ridge: float) -> np.ndarray:
     """Bound |A - minimiser|: the objective is strongly convex, so it is at most |derivative| / (2 mu)."""
-    half_derivative = (np.clip(A - S, -beta / 2, beta / 2) * seen).sum(axis=0) + ridge * A
+    half_derivative = (np.clip(A - S, -beta / 2, beta / 2) * weights).sum(axis=0) + ridge * A
     at_bound = (A == 0) & (half_derivative > 0)
     return np.where(at_bound, 0, np.abs(half_derivative) / ridge)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -49,12 +51,13 @@ def _features(items: int = 60, seed: int = 0, shift: float = 0.5) -> Feature:
     return Feature(values, np.ones(items, bool))
 
 
-def _brute_force(values: np.ndarray, beta: float, ridge: float) -> float:
+def _brute_force(values: np.ndarray, beta: float, ridge: float, trust: Sequence[float] = ()) -> float:
     """Minimise over a fine grid of A the objective with the best noise, which is a Huber loss."""
     grid = np.linspace(0, 1.2, 20_001)
     gaps = np.abs(values[:, None] - grid)
     huber = np.where(gaps <= beta / 2, gaps**2, beta * gaps - beta**2 / 4)
-    return float(grid[np.argmin(huber.sum(0) + ridge * grid**2)])
+    weights = np.array(trust or [1] * len(values))
+    return float(grid[np.argmin(weights @ huber + ridge * grid**2)])
 
 
 def test_two_modalities_follow_the_closed_form() -> None:
@@ -81,6 +84,55 @@ def test_the_direct_solution_is_the_brute_force_minimiser(modalities: int) -> No
     values = np.stack([matrix.data for matrix in similarities]).astype(np.float64)
     expected = [_brute_force(column, result.beta, 1e-7) for column in values.T[:80]]
     np.testing.assert_allclose(A[:80], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("trust", [(1.0, 0.4), (0.7, 1.0), (0.2, 1.0, 0.6), (1.0, 0.0, 0.9, 0.5)])
+def test_trusted_modalities_weigh_more_in_every_solver(trust: tuple[float, ...]) -> None:
+    similarities = _similarities(25, len(trust), seed=3)
+    values = np.stack([matrix.data for matrix in similarities]).astype(np.float64)[:, :80]
+    for solver, ridge, atol in (("closed_form", 1e-7, 1e-4), ("bcd", 0.05, 1e-3)):
+        config = FusionConfig(scale="none", solver=solver, ridge=0.05)
+        result = fuse(similarities, _present(25, len(trust)), config, trust=np.array(trust))
+        expected = [_brute_force(column, result.beta, ridge, trust) for column in values.T]
+        np.testing.assert_allclose(_entries(result, similarities[0])[0][:80], expected, atol=atol)
+        assert result.trust == trust
+    mean = fuse(
+        similarities, _present(25, len(trust)), FusionConfig(scale="none", solver="mean"), trust=np.array(trust)
+    )
+    np.testing.assert_allclose(
+        _entries(mean, similarities[0])[0][:80], np.average(values, axis=0, weights=trust), atol=1e-6
+    )
+
+
+def test_a_noisy_modality_cannot_flatten_the_links_of_a_trusted_one() -> None:
+    """Beyond beta equal trust leaves beta / 2 of every link of the first; trust keeps their differences."""
+    rows, columns = np.triu_indices(12, 1)
+    strong, none = np.zeros((12, 12), np.float32), np.zeros((12, 12), np.float32)
+    strong[rows, columns] = strong[columns, rows] = np.linspace(0.5, 1, len(rows))
+    support = union_support([sparse.csr_array(strong)])
+    first, second = (read.copy() for read in (support, support))
+    at = np.repeat(np.arange(12), np.diff(support.indptr)), support.indices
+    first.data, second.data = strong[at], none[at]
+    plain = _entries(fuse([first, second], _present(12), EXACT), first)[0]
+    assert np.ptp(plain) < 1e-6
+    trusted = fuse([first, second], _present(12), EXACT, trust=np.array([1.0, 0.25]))
+    np.testing.assert_allclose(_entries(trusted, first)[0], first.data - trusted.beta / 2 / 4, atol=1e-6)
+
+
+def test_who_chose_what_decides_whom_fused_graphs_trust() -> None:
+    rng = np.random.default_rng(0)
+    kinds = np.arange(60) % 4
+    chosen = sparse.csr_array((rng.integers(0, 4, (90, 1)) == kinds).astype(np.float32))
+    true = Feature((np.eye(4)[kinds] + 0.05 * rng.standard_normal((60, 4))).astype(np.float32), np.ones(60, bool))
+    features = {"noise": _features(seed=1), "true": true}
+    result = fused_graph(features, FusionConfig(neighbours=5), interactions=chosen)
+    assert result.trust[1] == 1
+    assert result.trust[0] < 0.2
+    within = lambda graph: graph[kinds[:, None] == kinds].sum() / graph.sum()  # noqa: E731
+    equal = fused_graph(features, FusionConfig(neighbours=5, doubt=0.0), interactions=chosen)
+    assert equal.trust == (1, 1)
+    assert within(result.graph.toarray()) > 0.99
+    assert within(equal.graph.toarray()) < within(result.graph.toarray()) - 0.05
 
 
 @pytest.mark.parametrize("modalities", [2, 3, 4])

@@ -92,7 +92,7 @@ PAPER = SieougConfig(
     regularisation=1e-4,
     projection_rate=1.0,
     views=ViewsConfig(mix="attention", sides="both", hyper_weight=1.0),
-    fusion=FusionConfig(scale="none", beta=0.1),
+    fusion=FusionConfig(doubt=0.0, scale="none", beta=0.1),
     votes=VotesConfig(weight=0.0),
     transfer=TransferConfig(weight=0.6, reduction="mean", matching=PAPER_MATCHING),
 )

@@ -66,9 +66,10 @@ def build_structure(config: SieougConfig, domain: Domain, seed: int, crew: Crew 
     facts: dict[str, float] = {}
     if needs_pair_graph(config):
         _require_features(domain)
-        fused = fused_graph(domain.features, config.fusion, crew)
+        fused = fused_graph(domain.features, config.fusion, crew, domain.interactions)
         matrices[PAIR] = fused.graph
         facts |= fused.diagnostics()
+        facts |= {f"fusion.trust.{name}": trust for name, trust in zip(domain.features, fused.trust, strict=True)}
     if needs_hypergraph(config):
         generator = np.random.default_rng([seed, zlib.crc32(domain.name.encode())])
         clusters = item_hypergraph(matrices[PAIR], domain.features, config.hypergraph, generator, crew)

@@ -33,7 +33,9 @@ def test_the_default_needs_the_item_graph_and_votes():
     votes = item_votes(DOMAIN.interactions, made.matrices[PAIR], DEFAULT.votes)
     assert votes.nnz == made.facts["votes.entries"] > 0
     assert (made.matrices[VOTES] != votes).nnz == 0
-    assert (made.matrices[PAIR] != fused_graph(DOMAIN.features, DEFAULT.fusion).graph).nnz == 0
+    assert (
+        made.matrices[PAIR] != fused_graph(DOMAIN.features, DEFAULT.fusion, interactions=DOMAIN.interactions).graph
+    ).nnz == 0
     assert made.facts["fusion.converged"] == 1
 
 
