@@ -94,6 +94,7 @@ class Fusion:
             "fusion.error": self.error,
             "fusion.converged": float(self.converged),
             "fusion.noise_free_share": self.noise_free_share,
+            "fusion.least_trust": min(self.trust),
         }
 
 

@@ -24,6 +24,8 @@ WORDS = {
     "train.optimizer.learning_rate, settings.transfer.weight or settings.votes.cross",
     "hypergraph_collapse": "clusters of items have run together: lower settings.hypergraph.epsilon, raise "
     "settings.hypergraph.max_evaluations, or keep settings.hypergraph.marginal balanced",
+    "poor_modality": "the links of a modality foretell little of who chooses what, so that it is weighed down; "
+    "fusion.trust names it: look at its features, leave it out by train.modalities, or set settings.fusion.doubt to 0",
     "unconverged_matching": "matchings stop before they have converged: raise "
     "settings.transfer.matching.solver.max_iterations, or epsilon",
     "leaking_mask": "known users are matched with strangers: lower settings.transfer.matching.epsilon, raise "
@@ -126,6 +128,7 @@ _TESTS: dict[str, Callable[[Sequence[Record], str], bool | None]] = {
     "negative_transfer": _negative_transfer,
     "below_popularity": _below_popularity,
     "hypergraph_collapse": _threshold(lambda share: share < _COLLAPSED, "hypergraph.effective_share"),
+    "poor_modality": _threshold(lambda trust: trust < 1, "fusion.least_trust"),
     "unconverged_matching": _threshold(lambda share: share < _CONVERGED, "match.converged", "population.reached"),
     "leaking_mask": _threshold(lambda share: share > _LEAKED, "match.leaked"),
     "flat_plan": _threshold(lambda share: share > _FLAT, "match.spread"),

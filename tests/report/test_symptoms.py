@@ -7,6 +7,8 @@ from raymm.report.symptoms import PREFIX, WORDS, lines_of, metrics_of, symptoms
 WELL = {
     "arts.hypergraph.effective_share": 0.9,
     "office.hypergraph.effective_share": 0.8,
+    "arts.fusion.least_trust": 1.0,
+    "office.fusion.least_trust": 1.0,
     "match.converged": 1.0,
     "population.reached": 1.0,
     "match.leaked": 0.0,
@@ -39,6 +41,7 @@ def test_a_training_that_is_well_shows_no_sign_and_every_sign_is_looked_for():
     ("name", "figure", "value"),
     [
         ("hypergraph_collapse", "office.hypergraph.effective_share", 0.1),
+        ("poor_modality", "office.fusion.least_trust", 0.1),
         ("unconverged_matching", "match.converged", 0.4),
         ("unconverged_matching", "population.reached", 0.0),
         ("leaking_mask", "match.leaked", 0.3),

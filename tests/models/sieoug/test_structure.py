@@ -37,6 +37,9 @@ def test_the_default_needs_the_item_graph_and_votes():
         made.matrices[PAIR] != fused_graph(DOMAIN.features, DEFAULT.fusion, interactions=DOMAIN.interactions).graph
     ).nnz == 0
     assert made.facts["fusion.converged"] == 1
+    trust = [made.facts[f"fusion.trust.{name}"] for name in DOMAIN.features]
+    assert min(trust) == made.facts["fusion.least_trust"] > 0
+    assert max(trust) == 1
 
 
 def test_the_paper_needs_both_and_clusters_find_the_two_kinds():
