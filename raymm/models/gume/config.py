@@ -23,7 +23,7 @@ class GraphConfig:
         "what makes two items near: cosine of their features, or of these less their mean over the items; inner "
         "product; distance; or share of what is common, which is the Jaccard index of zeros and ones",
     )
-    symmetric_links: bool = setting(True, "link items both ways if either is near the other; false links one way")
+    symmetric_links: bool = setting(False, "link items both ways if either is near the other; false links one way")
     interaction_layers: int = setting(3, "layers over the user-item graph", ge=0)
     item_layers: int = setting(2, "layers over the item graphs", ge=0)
 
@@ -89,7 +89,6 @@ DEFAULT = GumeConfig()
 PAPER = GumeConfig(
     regulariser_rows=2048,
     train_features=True,
-    graph=GraphConfig(symmetric_links=False),
     alignment=AlignmentConfig(internal="scalar"),
 )
 """The published code of arXiv 2407.12338 with its settings for Amazon Baby; it trains with batches of 2048 rows."""
