@@ -336,13 +336,13 @@ def _descend(
     sweeps = 0
     while error.max(initial=0) > config.tolerance and sweeps < config.max_sweeps:
         active = np.flatnonzero(error > config.tolerance)
-        part, mask, a = S[:, active], weights[:, active], A[active]
+        part, weight, a = S[:, active], weights[:, active], A[active]
         for _ in range(min(_CHECK_EVERY, config.max_sweeps - sweeps)):
-            noise = _noise(part, mask, a, beta)
-            a = np.maximum((mask * (part - noise)).sum(axis=0) / (mask.sum(axis=0) + config.ridge), 0)
+            noise = _noise(part, weight, a, beta)
+            a = np.maximum((weight * (part - noise)).sum(axis=0) / (weight.sum(axis=0) + config.ridge), 0)
             sweeps += 1
         A[active] = a
-        error[active] = _error(part, mask, a, beta, config.ridge)
+        error[active] = _error(part, weight, a, beta, config.ridge)
         objective.append(_objective(S, weights, A, beta, config.ridge))
     return A, objective, sweeps, float(error.max(initial=0))
 

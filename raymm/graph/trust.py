@@ -13,10 +13,10 @@ from raymm.errors import DataError
 def trust_in_links(links: Sequence[sparse.csr_array], interactions: sparse.csr_array) -> np.ndarray:
     """Weigh modalities by how much more often than by chance the items they link are chosen by the same user.
 
-    `t_q = max(n_q / c_q - 1, 0)`, n_q the number of users who chose both ends of a link, summed over the links of q,
-    and c_q the same if items were paired without regard to content: `kappa sum n_i n_j` over these links, n_i the
-    users of item i and kappa the ratio of the two over all pairs of items. Noise has a trust near 0. Ours; SIEOUG's
-    fusion as it is known weighs all modalities alike.
+    `max(n_q / c_q - 1, 0)`, divided by the greatest of them. n_q is the number of users who chose both ends of a link,
+    summed over the links of q, and c_q the same if items were paired without regard to content: `kappa sum n_i n_j`
+    over these links, n_i the users of item i and kappa the ratio of the two over all pairs of items. Noise has a trust
+    near 0. Ours; SIEOUG's fusion as it is known weighs all modalities alike.
 
     Args:
         links: One (I, I) a modality; which entries are stored matters, their values and the diagonal do not.
