@@ -25,8 +25,8 @@ from raymm.data.sampling import Positives, TripleSource
 from raymm.evaluation.ranking import rank
 from raymm.evaluation.slices import item_degrees
 from raymm.experiment import Experiment, build_experiment
+from raymm.models.registry import TRAINED
 from raymm.models.sieoug.model import Sieoug
-from raymm.models.sieoug.structure import build_structure
 from raymm.models.spec import Place
 from raymm.parallel.grid import single
 from raymm.training.engine import TorchEngine
@@ -60,7 +60,7 @@ def main() -> int:
 
 def trained(experiment: Experiment, prepared: PreparedSet, data: TrainData, epochs: int) -> Sieoug:
     """Train on one rank, and return the model as it was after its best epoch."""
-    structures = tuple(build_structure(experiment.settings, domain, 0) for domain in data.domains)
+    structures = TRAINED["sieoug"].structures(experiment.settings, data, 0)
     place = Place(single(), torch.device("cpu"), experiment.train.seed)
     model = Sieoug(experiment.settings, data, structures, place)
     engine = TorchEngine(model, single(), experiment.train.optimizer, place.device)

@@ -4,10 +4,11 @@
     python jobs/bench_structure.py --output bench --plot jobs/figures/structure.png     # draw what was measured
 
 Items have two modalities; they lie around planted centres, and one item in five has a second modality that says nothing
-of it. `raymm` finds exact neighbours, fuses the similarities and gathers the items in 15 hyperedges, on Ray tasks. POT
-gets the graph so made, dense, as its `gromov_wasserstein` wants it, and clusters alone. Every figure comes from a
-process of its own; `tree` is the most that it and its workers held together, pages that they share counted once
-(sampled), with Ray's own processes; `cpu` is their processor time. `table.json` holds all figures.
+of it. Half as many users as items choose ten each, eight of them of one kind. `raymm` finds exact neighbours, weighs
+the modalities by these choices, fuses the similarities and gathers the items in 15 hyperedges, on Ray tasks. POT gets
+the graph so made, dense, as its `gromov_wasserstein` wants it, and clusters alone. Every figure comes from a process of
+its own; `tree` is the most that it and its workers held together, pages that they share counted once (sampled), with
+Ray's own processes; `cpu` is their processor time. `table.json` holds all figures.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from scipy import sparse
 
 _SAMPLE_S, _CLUSTERS = 0.5, 15
 _SHOWN = (("graph", "graph s"), ("hypergraph", "hypergraph s"), ("cpu", "cpu s"), ("tree", "tree MiB"))
@@ -90,6 +92,21 @@ def generated(items: int, columns: int) -> tuple[dict[str, np.ndarray], np.ndarr
     return features, kinds
 
 
+def chosen_items(kinds: np.ndarray) -> sparse.csr_array:
+    """Draw what users choose, (items / 2, items) zeros and ones: eight items of one kind and two of any, for each."""
+    rng, count = np.random.default_rng(len(kinds) + 1), len(kinds) // 2
+    order = np.argsort(kinds, kind="stable")
+    sizes = np.bincount(kinds, minlength=_CLUSTERS)
+    ends, liked = np.cumsum(sizes), rng.integers(0, _CLUSTERS, count)
+    places = (rng.random((count, 8)) * sizes[liked, None]).astype(np.int64) + (ends - sizes)[liked, None]
+    columns = np.c_[order[places], rng.integers(0, len(kinds), (count, 2))].ravel()
+    rows = np.repeat(np.arange(count), 10)
+    entries = (np.ones(len(rows), np.float32), (rows, columns))
+    chosen = sparse.csr_array(entries, shape=(count, len(kinds)))
+    chosen.data[:] = 1.0  # repeated draws are one choice
+    return chosen
+
+
 def _compare(given: argparse.Namespace, file: Path) -> None:
     rows: list[dict[str, Any]] = []
     todo = [("pot_dense", size) for size in sorted(given.pot_sizes)] + [("raymm", size) for size in sorted(given.sizes)]
@@ -146,12 +163,13 @@ def _raymm(size: int, given: argparse.Namespace) -> dict[str, Any]:
     values, kinds = generated(size, given.columns)
     features = {name: Feature(rows, np.ones(size, bool)) for name, rows in values.items()}
     clock = time.perf_counter()
-    fused = fused_graph(features, FusionConfig(), crew)
+    fused = fused_graph(features, FusionConfig(), crew, chosen_items(kinds))
     graph = time.perf_counter() - clock
     clock = time.perf_counter()
     found = item_hypergraph(fused.graph, features, HypergraphConfig(), np.random.default_rng(0), crew)
     seconds = {"graph": graph, "hypergraph": time.perf_counter() - clock}
     facts = {"edges": int(fused.graph.nnz), "iterations": found.iterations, "evaluations": found.evaluations}
+    facts["least_trust"] = min(fused.trust)
     return seconds | facts | {"purity": _purity(np.asarray(found.gamma.argmax(axis=1)).ravel(), kinds)}
 
 

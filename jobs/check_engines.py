@@ -24,7 +24,7 @@ from raymm import config
 from raymm.data.prepared import open_prepared
 from raymm.data.sampling import Positives, TripleSource
 from raymm.experiment import build_experiment
-from raymm.models.registry import find_model
+from raymm.models.registry import find_trained
 from raymm.models.spec import Place
 from raymm.parallel.grid import make_grid
 from raymm.training.deepspeed_engine import DeepSpeedConfig, DeepSpeedEngine
@@ -79,9 +79,8 @@ def _rank(
     grid, device = make_grid(*shape), torch.device("cpu")
     experiment = build_experiment(config.override({"preset": chosen.preset}, ["settings.transfer.warmup_epochs=1"]))
     prepared = open_prepared(chosen.prepared)
-    data, spec = prepared.train_data(), find_model(experiment.model)
-    structures = tuple(spec.structure(experiment.settings, domain, 0) for domain in data.domains)
-    model = spec.build(experiment.settings, data, structures, Place(grid, device, 0))
+    data, spec = prepared.train_data(), find_trained(experiment.model)
+    model = spec.build(experiment.settings, data, spec.structures(experiment.settings, data, 0), Place(grid, device, 0))
     if engine == "torch":
         made: Any = TorchEngine(model, grid, experiment.train.optimizer, device)
     else:

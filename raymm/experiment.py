@@ -99,6 +99,11 @@ class ScaleConfig:
         """Number of ranks that split the embedding columns."""
         return max(1, self.workers) // self.data_parallel
 
+    @property
+    def carrier(self) -> Literal["deepspeed", "torch"]:
+        """What carries a step of this run, whatever `engine` asks for."""
+        return self.engine if self.workers else "torch"
+
 
 @dataclass(frozen=True, eq=False)
 class Experiment:

@@ -30,6 +30,14 @@ def test_the_scale_is_no_part_of_the_mathematics():
 
 
 @pytest.mark.parametrize(
+    ("scale", "carrier"),
+    [({}, "deepspeed"), ({"engine": "torch"}, "torch"), ({"workers": 0}, "torch")],
+)
+def test_without_workers_torch_carries_the_steps(scale, carrier):
+    assert build_experiment({"scale": scale}).scale.carrier == carrier
+
+
+@pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"model": "sieou"}, "sieou"),

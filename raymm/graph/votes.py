@@ -78,7 +78,7 @@ def item_votes(
 
 
 def cross_votes(
-    source: sparse.csr_array, target: sparse.csr_array, pairs: np.ndarray, config: VotesConfig
+    source: sparse.csr_array, target: sparse.csr_array, pairs: np.ndarray, config: VotesConfig, crew: Crew = ALONE
 ) -> sparse.csr_array:
     """Solve for what items of one domain say for items of the other, by the known pairs.
 
@@ -94,9 +94,10 @@ def cross_votes(
         target: (U', J) interactions of the other.
         pairs: (q, 2) user of the source, user of the target.
         config: The settings.
+        crew: Who works, each on a run of items of the target; the votes do not depend on it.
 
     Returns:
-        (I, J) float32. Time grows with the items of the target, and the cube of the support; every rank solves all.
+        (I, J) float32. Time grows with the items of the target, and the cube of the support.
     """
     speaking, spoken = (sparse.csr_array(matrix, dtype=np.float64) for matrix in (source, target))
     own, other = (sparse.csr_array(matrix[pairs[:, side]]) for side, matrix in enumerate((speaking, spoken)))
@@ -108,7 +109,7 @@ def cross_votes(
     support = strongest(sparse.csr_array((values, (j, i)), shape=common.shape), config.neighbours)
     support.sort_indices()
     gram = sparse.csr_array(own.T @ own)
-    return _solved({"gram": gram, "right": common, "support": support, "ridge": config.cross_ridge}, ALONE)
+    return _solved({"gram": gram, "right": common, "support": support, "ridge": config.cross_ridge}, crew)
 
 
 def _cosines(gram: sparse.csr_array, shrinkage: float) -> sparse.csr_array:

@@ -233,7 +233,7 @@ def best_scorers(folder: Path, domains: tuple[str, ...]) -> dict[str, Scorer]:
 
 
 def _engine(model: RecModel, grid: Grid, experiment: Experiment, device: torch.device) -> Engine:
-    if experiment.scale.engine == "torch" or not experiment.scale.workers:
+    if experiment.scale.carrier == "torch":
         return TorchEngine(model, grid, experiment.train.optimizer, device)
     return DeepSpeedEngine(model, grid, experiment.train.optimizer, experiment.scale.deepspeed, device)
 

@@ -52,7 +52,8 @@ class Outcome:
 
     Attributes:
         scorers: Domain to the scorer of the best validated epoch.
-        structure_facts: `domain.fact` to value, what was observed when graphs and clusters were made.
+        structure_facts: `domain.fact` to value, what was observed when graphs, clusters and votes were made; what hangs
+            on all domains has the names of all, joined by hyphens.
         checkpoint: Folder of the last checkpoint, in the training's storage.
     """
 
@@ -94,11 +95,7 @@ def run_training(
     run = _Run(experiment, prepared, storage, known_pairs, part or Part(experiment.train.loop.epochs))
     made, checkpoint = (_on_ray if experiment.scale.workers else _here)(run, on_epoch)
     scorers = best_scorers(checkpoint, tuple(facts.name for facts in prepared.domains))
-    facts = {
-        f"{domain.name}.{name}": value
-        for domain, structure in zip(prepared.domains, made, strict=True)
-        for name, value in structure.facts.items()
-    }
+    facts = {f"{structure.name}.{name}": value for structure in made for name, value in structure.facts.items()}
     return Outcome(scorers, facts, checkpoint)
 
 
@@ -119,7 +116,7 @@ def _here(run: _Run, on_epoch: Callable[[dict[str, Any]], None]) -> tuple[tuple[
             str(run.storage),
             "go on with --workers 1 or more, choose another --name, or remove this folder",
         )
-    made = make_structures(run.experiment, run.prepared)
+    made = make_structures(run.experiment, run.prepared, run.known_pairs)
     opened = tuple(structure.open() for structure in made)
     work = RankWork(run.experiment, run.prepared, run.known_pairs, opened, run.part.start, run.part.until)
     return made, train_alone(work, run.storage, on_epoch)
@@ -127,7 +124,7 @@ def _here(run: _Run, on_epoch: Callable[[dict[str, Any]], None]) -> tuple[tuple[
 
 def _on_ray(run: _Run, on_epoch: Callable[[dict[str, Any]], None]) -> tuple[tuple[Made, ...], Path]:
     resources = _resources(run.experiment)
-    made = make_structures(run.experiment, run.prepared)
+    made = make_structures(run.experiment, run.prepared, run.known_pairs)
     board = start_board()
     start = last_checkpoint(run.storage) or run.part.start
     request = {

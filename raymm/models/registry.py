@@ -20,8 +20,8 @@ from raymm.models.mimnet import model as mimnet
 from raymm.models.rating import cold_rankers, means, published
 from raymm.models.sieoug import config as sieoug
 from raymm.models.sieoug.model import Sieoug
-from raymm.models.sieoug.structure import build_structure, structure_key
-from raymm.models.spec import ModelSpec, RatingSpec, Spec
+from raymm.models.sieoug.structure import between_key, build_between, build_structure, structure_key
+from raymm.models.spec import Between, ModelSpec, RatingSpec, Spec
 
 _SPECS: tuple[Spec, ...] = (
     ModelSpec(
@@ -33,6 +33,7 @@ _SPECS: tuple[Spec, ...] = (
         structure=build_structure,
         build=Sieoug,
         structure_key=structure_key,
+        between=Between(build_between, between_key),
     ),
     gume.SPEC,
     bprmf.SPEC,

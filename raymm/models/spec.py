@@ -19,7 +19,7 @@ from raymm.ratings.table import ColdStart
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """What is computed once for a domain before training, and frozen: graphs, clusters.
+    """What is computed once of a domain, or of all together, before training, and frozen: graphs, clusters, votes.
 
     Attributes:
         matrices: Name to scipy CSR matrix.
@@ -39,6 +39,20 @@ class StructureMaker(Protocol):
         The crew does what can be shared out, and the result does not depend on it beyond the rounding of sums.
         """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Between:
+    """How a model computes, once before the workers start, what hangs on more than one domain.
+
+    Attributes:
+        make: From the model's settings, the training data of all domains with the known pairs, and who works, to the
+            structure; empty where these settings need none.
+        key: From the settings to the plain data that it hangs on beside interactions and known pairs.
+    """
+
+    make: Callable[[Any, TrainData, Crew], Structure]
+    key: Callable[[Any], Any]
 
 
 def whole_key(settings: Any, seed: int) -> Any:
@@ -121,9 +135,10 @@ class ModelSpec:
         presets: Named settings; `default` is what runs when nothing is said.
         n_domains: How many domains it wants.
         structure: Computes a domain's structure.
-        build: Makes the model on one rank from data, one structure a domain, and its place.
+        build: Makes the model on one rank from data, the structures in the order of `structures`, and its place.
         structure_key: From settings and seed to the plain data that the structure hangs on beside the domain's data:
             what is equal under this key is computed once and kept.
+        between: Computes what hangs on all domains together; None for a model that needs no such thing.
     """
 
     name: str
@@ -134,6 +149,22 @@ class ModelSpec:
     structure: StructureMaker
     build: Callable[[Any, TrainData, tuple[Structure, ...], Place], RecModel]
     structure_key: Callable[[Any, int], Any] = whole_key
+    between: Between | None = None
+
+    def structures(self, settings: Any, data: TrainData, seed: int, crew: Crew = ALONE) -> tuple[Structure, ...]:
+        """Compute all that `build` wants: one structure a domain, and behind them that between domains if there is one.
+
+        Args:
+            settings: The model's settings.
+            data: Training data of as many domains as the model wants.
+            seed: The run's seed.
+            crew: Who works.
+
+        Raises:
+            RaymmError: Whatever stops the computation.
+        """
+        made = [self.structure(settings, domain, seed, crew) for domain in data.domains]
+        return (*made, self.between.make(settings, data, crew)) if self.between else tuple(made)
 
     def check(self, domains: Sequence[str]) -> None:
         """Refuse data that the model cannot train on.

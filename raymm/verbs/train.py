@@ -184,5 +184,6 @@ def _tracked(request: TrainRequest, tracking: Tracking | None, data: str) -> Run
         return None
     tags = run_tags(request.experiment.model, data, Path(raymm.__file__).parent)
     run = start_or_resume_run(tracking, tracking_folder(request.folder), request.folder.name, tags)
-    run.log_params({**request.experiment.plain(), "known_pairs": request.known_pairs, "data": data})
+    facts = {"known_pairs": request.known_pairs, "data": data, "carrier": request.experiment.scale.carrier}
+    run.log_params({**request.experiment.plain(), **facts})
     return run

@@ -45,8 +45,7 @@ def _trained(name, preset, grid, epochs=25, seed=0):
     spec = TRAINED[name]
     settings = _settings(spec, preset)
     data, holdouts = checkerboards(spec.n_domains)
-    structures = tuple(spec.structure(settings, domain, seed) for domain in data.domains)
-    model = spec.build(settings, data, structures, Place(grid, CPU, seed))
+    model = spec.build(settings, data, spec.structures(settings, data, seed), Place(grid, CPU, seed))
     engine = TorchEngine(model, grid, OptimizerConfig(learning_rate=0.02), CPU)
     source = TripleSource(positives_of(data), 128, seed, grid)
 

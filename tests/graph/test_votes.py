@@ -76,6 +76,16 @@ def test_any_crew_finds_the_same_votes():
     assert (alone != shared).nnz == 0
 
 
+def test_any_crew_finds_the_same_votes_across():
+    source, target = _interactions(seed=4, users=150, items=90), _interactions(seed=5, users=150, items=1_020)
+    pairs = np.column_stack([np.arange(150)] * 2)
+    alone, shared = (
+        cross_votes(source, target, pairs, VotesConfig(neighbours=5), crew) for crew in (ALONE, ThreadCrew(3))
+    )
+    assert alone.nnz > 3000
+    assert (alone != shared).nnz == 0
+
+
 def test_items_of_other_domains_speak_by_a_regression_over_the_known_pairs():
     source, target = _interactions(7), _interactions(8, users=50, items=19)
     pairs = np.column_stack([np.arange(10, 40), np.arange(29, -1, -1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import runpy
 import subprocess
@@ -22,6 +23,17 @@ def test_generated_items_lie_around_their_kind() -> None:
     centres = np.stack([values[kinds == kind].mean(axis=0) for kind in range(15)])
     nearest = ((values[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
     assert (nearest == kinds).mean() > 0.9
+
+
+def test_users_choose_mostly_of_one_kind() -> None:
+    job = runpy.run_path(str(JOB))
+    _, kinds = job["generated"](600, 4)
+    chosen = job["chosen_items"](kinds)
+    assert chosen.shape == (300, 600)
+    assert set(chosen.data.tolist()) == {1.0}
+    counts = [np.bincount(kinds[chosen.indices[start:end]]) for start, end in itertools.pairwise(chosen.indptr)]
+    assert all(5 <= count.sum() <= 10 for count in counts)
+    assert np.mean([count.max() / count.sum() for count in counts]) > 0.75
 
 
 def test_the_table_says_what_was_measured_and_what_stopped_a_method() -> None:

@@ -24,6 +24,7 @@ def test_every_epoch_stands_in_mlflow_once(trained):
     run = trained.tracking.reach("looking", lambda client: client.get_run(trained.tracked.run_id))
     assert run.info.status == "FINISHED"
     assert run.data.params["settings.width"] == "16"
+    assert run.data.params["carrier"] == "deepspeed"
     assert run.data.tags["raymm.data_fingerprint"] == trained.folder.data_fingerprint
     name = next(name for name in run.data.metrics if name.endswith("validation.ndcg_at_10"))
     steps = trained.tracking.reach("looking", lambda client: client.get_metric_history(run.info.run_id, name))

@@ -43,7 +43,7 @@ class Sieoug(nn.Module):
     Args:
         config: Settings.
         data: Two domains.
-        structures: One a domain, from `build_structure`.
+        structures: One a domain, from `build_structure`, and one from `build_between`.
         place: Grid, device, seed, and who solves beside the training.
 
     Raises:
@@ -55,19 +55,20 @@ class Sieoug(nn.Module):
         generator = torch.Generator().manual_seed(place.seed)
         self._config, self._grid, self._device = config, place.grid, place.device
         self._names = [domain.name for domain in data.domains]
+        *within, between = structures
         self._towers = [
             Tower(config, domain, structure, place, generator)
-            for domain, structure in zip(data.domains, structures, strict=True)
+            for domain, structure in zip(data.domains, within, strict=True)
         ]
         self.towers = nn.ModuleList(self._towers)
         self._pools = Pools(data, config.transfer.users)
         self._refresh = self._plans(data, place)
         self._room = Room(self._pools.room, data.domains[1].n_users)
-        self._votes = Votes(config.votes, data, structures) if config.votes.weight else None
+        self._votes = Votes(config.votes, data, within, between) if config.votes.weight else None
         self._epoch = 0
         self._facts = {
             f"{name}.{fact}": value
-            for name, structure in zip(self._names, structures, strict=True)
+            for name, structure in zip(self._names, within, strict=True)
             for fact, value in structure.facts.items()
             if fact in _SHOWN
         }

@@ -1,4 +1,4 @@
-"""What SIEOUG computes of a domain before training: the fused item graph, the hypergraph, the votes of items."""
+"""What SIEOUG computes before training: the fused item graph, the hypergraph and the votes of items, also across."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from raymm.config import plain
-from raymm.contracts import Domain
+from raymm.contracts import Domain, TrainData
 from raymm.errors import DataError
 from raymm.graph.crew import ALONE, Crew
 from raymm.graph.fusion import fused_graph
 from raymm.graph.hypergraph import item_hypergraph
-from raymm.graph.votes import item_votes
+from raymm.graph.votes import cross_votes, item_votes
 from raymm.models.sieoug.config import SieougConfig
 from raymm.models.spec import Structure
 
 PAIR, HYPER, VOTES = "pair", "hyper", "votes"
-
+ACROSS = ("across_to_first", "across_to_second")  # votes of the other domain's items for those of the domain so placed
 
 _OF_VOTES = ("ridge", "graph", "neighbours", "support_shrinkage")  # settings that votes within a domain hang on
+_OF_CROSS_VOTES = ("neighbours", "cross_ridge", "cross_shrinkage")  # and those that votes across domains hang on
 
 
 def needs_pair_graph(config: SieougConfig) -> bool:
@@ -80,6 +81,34 @@ def build_structure(config: SieougConfig, domain: Domain, seed: int, crew: Crew 
         matrices[VOTES] = item_votes(domain.interactions, graph, config.votes, crew)
         facts["votes.entries"] = float(matrices[VOTES].nnz)
     return Structure(matrices, facts)
+
+
+def between_key(config: SieougConfig) -> Any:
+    """Return what the votes across domains hang on beside interactions and known pairs; see `spec.Between`."""
+    return {name: getattr(config.votes, name) for name in _OF_CROSS_VOTES} if _votes_cross(config) else {}
+
+
+def build_between(config: SieougConfig, data: TrainData, crew: Crew = ALONE) -> Structure:
+    """Regress what items of either domain say for items of the other, by the known pairs, where histories vote so.
+
+    Args:
+        config: Settings.
+        data: Two domains and their known pairs.
+        crew: Who works.
+    """
+    matrices: dict[str, Any] = {}
+    facts: dict[str, float] = {}
+    if _votes_cross(config):
+        histories = [domain.interactions for domain in data.domains]
+        for side, name in enumerate(ACROSS):
+            pairs = data.shared[:, [1 - side, side]]
+            matrices[name] = cross_votes(histories[1 - side], histories[side], pairs, config.votes, crew)
+        facts["votes.entries"] = float(sum(matrix.nnz for matrix in matrices.values()))
+    return Structure(matrices, facts)
+
+
+def _votes_cross(config: SieougConfig) -> bool:
+    return config.votes.weight * config.votes.cross > 0
 
 
 def _require_features(domain: Domain) -> None:

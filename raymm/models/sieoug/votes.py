@@ -9,9 +9,9 @@ import torch
 from scipy import sparse
 
 from raymm.contracts import TrainData
-from raymm.graph.votes import VotesConfig, cross_votes
+from raymm.graph.votes import VotesConfig
 from raymm.models.sieoug.plan import Plan
-from raymm.models.sieoug.structure import VOTES
+from raymm.models.sieoug.structure import ACROSS, VOTES
 from raymm.models.spec import Structure
 from raymm.scorers import DotScorer, VotedScorer
 
@@ -28,14 +28,15 @@ class Votes:
     Args:
         config: Settings.
         data: Two domains and their known pairs.
-        structures: One a domain, with the votes within it.
+        within: The structure of each domain, with the votes of its own items.
+        between: The structure between them, with the votes across.
     """
 
-    def __init__(self, config: VotesConfig, data: TrainData, structures: Sequence[Structure]) -> None:
+    def __init__(self, config: VotesConfig, data: TrainData, within: Sequence[Structure], between: Structure) -> None:
         self._config = config
         self._histories = [sparse.csr_array(domain.interactions, dtype=np.float32) for domain in data.domains]
         self._pairs = data.shared
-        self._weights = [self._stacked(side, structure) for side, structure in enumerate(structures)]
+        self._weights = [self._stacked(side, structure, between) for side, structure in enumerate(within)]
 
     def beside(self, scorer: DotScorer, side: int, plan: Plan | None) -> VotedScorer:
         """Return the scorer of the domain `side` (0 or 1) with votes; `plan` is between users of 0 and of 1."""
@@ -45,13 +46,11 @@ class Votes:
             voting = sparse.csr_array(sparse.hstack([voting, lent], format="csr"))
         return VotedScorer(scorer.users, scorer.items, *_parts(voting), *_parts(self._weights[side]))
 
-    def _stacked(self, side: int, structure: Structure) -> sparse.csr_array:
+    def _stacked(self, side: int, within: Structure, between: Structure) -> sparse.csr_array:
         """Return the votes of own items and, below them, of those of the other domain, at their weights."""
-        config, blocks = self._config, [sparse.csr_array(structure.matrices[VOTES])]
+        config, blocks = self._config, [sparse.csr_array(within.matrices[VOTES])]
         if config.cross:
-            pairs = self._pairs[:, [1 - side, side]]
-            across = cross_votes(self._histories[1 - side], self._histories[side], pairs, config)
-            blocks.append(across * np.float32(config.cross))
+            blocks.append(sparse.csr_array(between.matrices[ACROSS[side]]) * np.float32(config.cross))
         return sparse.csr_array(sparse.vstack(blocks, format="csr") * np.float32(config.weight))
 
     def _partners(self, side: int, plan: Plan | None) -> sparse.csr_array:

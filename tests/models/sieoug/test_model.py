@@ -11,10 +11,10 @@ from raymm.evaluation.ranking import rank
 from raymm.graph.hypergraph import HypergraphConfig
 from raymm.graph.votes import VotesConfig
 from raymm.models.baselines.popularity import PopularityConfig, fit
+from raymm.models.registry import TRAINED
 from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, TransferConfig
 from raymm.models.sieoug.model import Sieoug
 from raymm.models.sieoug.plan import Room, guide_of, plan_of
-from raymm.models.sieoug.structure import build_structure
 from raymm.models.spec import Place, Resumable
 from raymm.nn.contrastive import guided_contrastive
 from raymm.parallel.grid import single
@@ -27,7 +27,7 @@ NONE = VotesConfig(weight=0.0)
 
 def _model(data, seed=0, **changes):
     config = dataclasses.replace(DEFAULT, **{"width": 8, "votes": NONE, **changes})
-    structures = tuple(build_structure(config, domain, seed) for domain in data.domains)
+    structures = TRAINED["sieoug"].structures(config, data, seed)
     return Sieoug(config, data, structures, Place(single(), CPU, seed))
 
 
@@ -252,7 +252,7 @@ def test_the_paper_preset_reports_its_attention():
         hypergraph=HypergraphConfig(clusters=2),
         transfer=dataclasses.replace(PAPER.transfer, users=16, warmup_epochs=0),
     )
-    structures = tuple(build_structure(config, domain, 0) for domain in data.domains)
+    structures = TRAINED["sieoug"].structures(config, data, 0)
     model = Sieoug(config, data, structures, Place(single(), CPU, 0))
     model.start_epoch(1)
     model(_batch(data))
@@ -261,7 +261,7 @@ def test_the_paper_preset_reports_its_attention():
 
 
 def _ndcg(data, holdouts, config, seed):
-    structures = tuple(build_structure(config, domain, seed) for domain in data.domains)
+    structures = TRAINED["sieoug"].structures(config, data, seed)
     model = Sieoug(config, data, structures, Place(single(), CPU, seed))
     engine = TorchEngine(model, single(), OptimizerConfig(learning_rate=0.01), CPU)
     source = TripleSource(positives_of(data), 512, seed, single())

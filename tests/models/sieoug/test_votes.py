@@ -7,8 +7,9 @@ from scipy import sparse
 
 from raymm.contracts import TrainData
 from raymm.graph.votes import VotesConfig, cross_votes
+from raymm.models.sieoug.config import DEFAULT
 from raymm.models.sieoug.plan import Plan
-from raymm.models.sieoug.structure import VOTES
+from raymm.models.sieoug.structure import VOTES, build_between
 from raymm.models.sieoug.votes import Votes
 from raymm.models.spec import Structure
 from raymm.scorers import DotScorer
@@ -25,6 +26,10 @@ def _given():
     return data, [Structure({VOTES: some}), Structure({VOTES: some.T})], scorer
 
 
+def _votes(data, within, config=CONFIG):
+    return Votes(config, data, within, build_between(dataclasses.replace(DEFAULT, votes=config), data))
+
+
 def _whole(scorer):
     return scorer.scores(torch.arange(scorer.n_users)).numpy()
 
@@ -32,7 +37,7 @@ def _whole(scorer):
 @pytest.mark.parametrize("side", [0, 1])
 def test_known_counterparts_lend_their_histories(side):
     data, structures, scorer = _given()
-    found = _whole(Votes(CONFIG, data, structures).beside(scorer, side, None))
+    found = _whole(_votes(data, structures).beside(scorer, side, None))
     own, other = data.domains[side].interactions.toarray(), data.domains[1 - side].interactions.toarray()
     lent = np.zeros_like(other)
     lent[data.shared[:, side]] = other[data.shared[:, 1 - side]]
@@ -62,7 +67,7 @@ def test_partners_of_the_plan_lend_theirs_by_weight(side):
         torch.zeros(20),
         {},
     )
-    votes = Votes(CONFIG, data, structures)
+    votes = _votes(data, structures)
     lent = votes._partners(side, listed).toarray()
     expected = plan.numpy() if side == 0 else plan.numpy().T
     totals = expected.sum(1, keepdims=True)
@@ -77,6 +82,6 @@ def test_partners_of_the_plan_lend_theirs_by_weight(side):
 def test_without_known_pairs_or_without_weight_domains_do_not_touch():
     data, structures, scorer = _given()
     apart = TrainData(data.domains, np.empty((0, 2), np.int64), "none")
-    none = _whole(Votes(CONFIG, apart, structures).beside(scorer, 0, None))
-    off = _whole(Votes(dataclasses.replace(CONFIG, cross=0.0), data, structures).beside(scorer, 0, None))
+    none = _whole(_votes(apart, structures).beside(scorer, 0, None))
+    off = _whole(_votes(data, structures, dataclasses.replace(CONFIG, cross=0.0)).beside(scorer, 0, None))
     np.testing.assert_array_equal(none, off)
