@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import raymm
 from raymm.errors import TrackingError
 
-STATE = "tracking.json"
+STATE, SPOOL = "tracking.json", "tracking_spool.jsonl"
+_ENDED = "ended"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,26 @@ def write_identity(folder: Path, identity: Identity) -> None:
     draft = folder / f".{STATE}.partial"
     draft.write_text(json.dumps(asdict(identity), indent=1) + "\n")
     os.replace(draft, folder / STATE)
+
+
+def mark_ended(folder: Path) -> None:
+    """Note that the run which `folder` belongs to has come to its end: nobody will go on with it."""
+    (folder / _ENDED).touch()
+
+
+def begin_anew(folder: Path) -> None:
+    """Let `folder` belong to a new run if that of before has ended; what waits to be sent is set aside, by its key.
+
+    Raises:
+        TrackingError: The identity is damaged.
+    """
+    if not (folder / _ENDED).exists():
+        return
+    before = read_identity(folder)
+    if before is not None and (folder / SPOOL).exists():
+        os.replace(folder, folder.with_name(f"{folder.name}.{before.key[:8]}"))
+    else:
+        shutil.rmtree(folder)
 
 
 def run_tags(model: str, data_fingerprint: str, source: Path) -> dict[str, str]:

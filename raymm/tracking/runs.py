@@ -17,14 +17,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from raymm.errors import TrackingError
-from raymm.tracking.identity import STATE, Identity, read_identity, write_identity
+from raymm.tracking.identity import SPOOL, STATE, Identity, read_identity, write_identity
 from raymm.tracking.records import metric_values, parameter_values
 from raymm.tracking.spool import Spool
 from raymm.tracking.store import Tracking
 
 T = TypeVar("T")
-
-SPOOL = "tracking_spool.jsonl"
 
 _KEY_TAG = "raymm.run_key"
 _CHANGED_TAG = "raymm.changed."

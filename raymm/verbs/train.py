@@ -18,7 +18,7 @@ from raymm.launch.session import connect
 from raymm.launch.train import run_training
 from raymm.models.registry import find_model
 from raymm.models.spec import ModelSpec, RatingSpec
-from raymm.tracking.identity import run_tags
+from raymm.tracking.identity import begin_anew, mark_ended, run_tags
 from raymm.tracking.runs import Run, start_or_resume_run
 from raymm.tracking.store import Tracking
 from raymm.verbs.fit import fit
@@ -164,6 +164,7 @@ def _close(run: Run, written: RunFolder, prepared: PreparedSet) -> None:
     run.log_artefact(written.folder / MANIFEST)
     run.log_artefact(prepared.folder / MANIFEST, "prepared")
     run.finish()
+    mark_ended(written.tracking_folder)
 
 
 def _finished(request: TrainRequest, data: str) -> RunFolder:
@@ -183,7 +184,9 @@ def _tracked(request: TrainRequest, tracking: Tracking | None, data: str) -> Run
     if tracking is None:
         return None
     tags = run_tags(request.experiment.model, data, Path(raymm.__file__).parent)
-    run = start_or_resume_run(tracking, tracking_folder(request.folder), request.folder.name, tags)
+    folder = tracking_folder(request.folder)
+    begin_anew(folder)  # a run of this name had ended, and its folder was removed since
+    run = start_or_resume_run(tracking, folder, request.folder.name, tags)
     facts = {"known_pairs": request.known_pairs, "data": data, "carrier": request.experiment.scale.carrier}
     run.log_params({**request.experiment.plain(), **facts})
     return run

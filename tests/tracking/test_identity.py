@@ -7,7 +7,17 @@ import pytest
 
 import raymm
 from raymm.errors import TrackingError
-from raymm.tracking.identity import STATE, Identity, git_commit, read_identity, run_tags, write_identity
+from raymm.tracking.identity import (
+    SPOOL,
+    STATE,
+    Identity,
+    begin_anew,
+    git_commit,
+    mark_ended,
+    read_identity,
+    run_tags,
+    write_identity,
+)
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -23,6 +33,32 @@ def test_damage_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / STATE).write_text(text)
     with pytest.raises(TrackingError, match=STATE):
         read_identity(tmp_path)
+
+
+def test_only_a_run_that_ended_makes_room_for_another(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    begin_anew(folder)  # nothing there
+    folder.mkdir()
+    identity = Identity("0123456789", "sqlite:///x", "raymm", "name", "")
+    write_identity(folder, identity)
+    begin_anew(folder)
+    assert read_identity(folder) == identity
+    mark_ended(folder)
+    begin_anew(folder)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_not_sent_is_set_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    identity = Identity("0123456789", "sqlite:///x", "raymm", "name", "")
+    write_identity(folder, identity)
+    (folder / SPOOL).write_text("{}\n")
+    mark_ended(folder)
+    begin_anew(folder)
+    assert not folder.exists()
+    assert read_identity(tmp_path / "run.01234567") == identity
+    assert (tmp_path / "run.01234567" / SPOOL).read_text() == "{}\n"
 
 
 def test_the_commit_is_a_tag_where_there_is_one(tmp_path: Path) -> None:

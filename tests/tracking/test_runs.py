@@ -19,10 +19,10 @@ from mlflow.entities import Run as StoredRun
 
 from raymm.errors import TrackingError
 from raymm.tracking.candidate import Candidate
-from raymm.tracking.identity import STATE, read_identity, write_identity
+from raymm.tracking.identity import SPOOL, STATE, read_identity, write_identity
 from raymm.tracking.pulled import pull
 from raymm.tracking.registry import find, register
-from raymm.tracking.runs import SPOOL, Run, open_run, start_or_resume_run
+from raymm.tracking.runs import Run, open_run, start_or_resume_run
 from raymm.tracking.served import read_served
 from raymm.tracking.store import Tracking, TrackingConfig, open_tracking
 from tests.tracking.test_store import free_port

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import pytest
 
@@ -47,11 +48,21 @@ def test_the_name_of_another_run_is_refused(trained):
 
 
 def test_a_damaged_prepared_set_is_refused_before_anything_starts(trained, tmp_path):
-    import shutil
-
     broken = tmp_path / "prepared"
     shutil.copytree(trained.request.prepared, broken)
     (broken / "shared.parquet").write_bytes(b"cut")
     request = dataclasses.replace(trained.request, prepared=broken, folder=tmp_path / "run")
     with pytest.raises(ArtefactError, match=r"shared\.parquet: changed"):
         train(request, None, pytest.fail)
+
+
+def test_a_run_that_was_removed_makes_room_for_one_of_its_name(trained, tmp_path):
+    ease = build_experiment({"model": "ease", "train": {"domain": "arts"}})
+    request = dataclasses.replace(trained.request, experiment=ease, folder=tmp_path / "runs" / "again")
+    folder, first = train(request, trained.tracking, lambda _: None)
+    shutil.rmtree(folder.folder)
+    _, second = train(request, trained.tracking, lambda _: None)
+    assert first.run_id != second.run_id
+    assert second.conflicts == ()
+    found = trained.tracking.reach("looking", lambda client: client.get_run(first.run_id))
+    assert found.info.status == "FINISHED"
