@@ -14,8 +14,7 @@ Similarity = Literal["dot", "euclidean", "tanimoto"]
 
 _BLOCK_ROWS = 256
 _LEAST_ROWS = 4_096  # rows of a piece of work: fewer would cost more to hand out than to search
-_SPARE = 16  # places beyond k that are looked at for items that are as near as the k-th
-_DIGITS = 9  # digits by which two items are as near as each other
+_ALIKE = 5e-10  # of the k-th similarity: those that differ from it by less are as near as it
 
 
 def similar_neighbours(
@@ -25,7 +24,7 @@ def similar_neighbours(
     present: np.ndarray | None = None,
     crew: Crew = ALONE,
 ) -> sparse.csr_array:
-    """Find each item's k nearest, itself first, exactly and without an I x I matrix.
+    """Find each item's k nearest, itself among them, exactly and without an I x I matrix.
 
     With x and y the features of two items:
 
@@ -35,7 +34,7 @@ def similar_neighbours(
     - `tanimoto`: x . y / (|x|^2 + |y|^2 - x . y), the Jaccard index of vectors of zeros and ones (T. Tanimoto, IBM
       report, 1958), and its extension to any others.
 
-    Values as near as nine digits tell are equal, and go to the item with the lower number.
+    Of the items that are as near as the k-th, by nine digits, those with the lower numbers are taken.
 
     Args:
         values: (I, F) features; may be read-only. Rows of absent items are not looked at.
@@ -72,13 +71,16 @@ def _search(shared: Shared, run: Any) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Search for a run of rows, block by block: rows, columns and similarities."""
     points, k, similarity = shared["points"], shared["k"], shared["similarity"]
     squares = np.einsum("if,if->i", points, points)
+    # What is left of a distance between near points is the rounding of three numbers about as large as their squares.
+    rounding = 4 * points.shape[1] * np.finfo(np.float64).eps if similarity == "euclidean" else 0.0
+    blur = rounding * squares
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [
         (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     ]
     for start in range(run.start, run.stop, _BLOCK_ROWS):
         rows = np.arange(start, min(start + _BLOCK_ROWS, run.stop))
         near = _similarities(points[rows] @ points.T, squares[rows], squares, similarity)
-        columns, entries = _first(near, rows, k)
+        columns, entries = _first(near, rows, k, blur[rows])
         found.append((np.repeat(rows, columns.shape[1]), columns.ravel(), entries.ravel()))
     rows, columns, entries = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return rows, columns, entries
@@ -94,22 +96,30 @@ def _similarities(products: np.ndarray, own: np.ndarray, others: np.ndarray, sim
     return np.asarray(np.minimum(2 * products - together, 0.0))
 
 
-def _first(near: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k nearest of each row, (B, at most k), the item itself first, with their similarities."""
-    own = near[np.arange(len(rows)), rows].copy()
-    near[np.arange(len(rows)), rows] = np.inf
-    count = min(k + _SPARE, near.shape[1])
-    columns = np.argpartition(-near, count - 1, axis=1)[:, :count] if count < near.shape[1] else _all(near)
-    entries = np.take_along_axis(near, columns, axis=1)
-    scale = np.abs(near[np.isfinite(near)]).max(initial=0.0) or 1.0
-    order = np.lexsort((columns, -np.round(entries / scale, _DIGITS)), axis=1)[:, :k]
-    columns, entries = (np.take_along_axis(table, order, axis=1) for table in (columns, entries))
-    entries[:, 0] = own
-    return columns, entries
+def _first(near: np.ndarray, rows: np.ndarray, k: int, blur: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k nearest of each row by number, (B, at most k), the item itself among them, with their similarities.
 
+    All that are nearer than the k-th are taken, and of those as near as it the lowest numbers. Changes `near`.
 
-def _all(near: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(np.arange(near.shape[1]), near.shape).copy()
+    Args:
+        near: (B, I) similarities.
+        rows: (B,) the items of the rows.
+        k: Items of a row.
+        blur: (B,) differences up to this are rounding.
+    """
+    place = (np.arange(len(rows)), rows)
+    own = near[place]
+    near[place] = np.inf
+    count = min(k, near.shape[1])
+    kth = np.partition(near, near.shape[1] - count, axis=1)[:, -count]
+    margin = np.where(np.isfinite(kth), np.maximum(np.abs(kth) * _ALIKE, blur), 0.0)
+    nearer, taken = near > (kth + margin)[:, None], near >= (kth - margin)[:, None]
+    taken &= ~nearer
+    taken &= np.cumsum(taken, axis=1, dtype=np.int32) <= (count - nearer.sum(axis=1))[:, None]
+    taken |= nearer
+    near[place] = own
+    columns = np.nonzero(taken)[1].reshape(len(rows), count)
+    return columns, np.take_along_axis(near, columns, axis=1)
 
 
 def _kernel(rows: np.ndarray, entries: np.ndarray, n_items: int) -> np.ndarray:

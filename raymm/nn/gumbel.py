@@ -15,7 +15,7 @@ class GumbelClusters(nn.Module):
     `gamma = softmax((X W + noise) / temperature)` with Gumbel noise while training and none afterwards, and
     `P = gamma De^-1 gamma^T`, De the masses of the clusters. Source: Jang, Gu, Poole, "Categorical reparameterization
     with Gumbel-softmax" (arXiv 1611.01144), eq. 2; in place of the Gromov-Wasserstein clusters of SIEOUG
-    (arXiv 2502.16068), as a comparison.
+    (arXiv 2502.16068), as a comparison. A cluster whose mass is below the least normal number takes no part.
 
     Every rank holds W and gamma whole, and propagates its own columns.
 
@@ -43,7 +43,7 @@ class GumbelClusters(nn.Module):
     def forward(self, items: torch.Tensor, layers: int, seed: int | None = None) -> torch.Tensor:
         """Propagate over the hypergraph: (I, own columns) to (I, own columns)."""
         gamma = self.memberships(seed)
-        masses = gamma.sum(dim=0)[:, None]
+        masses = gamma.sum(dim=0)[:, None].clamp_min(torch.finfo(gamma.dtype).tiny)
         for _ in range(layers):
             items = gamma @ ((gamma.T @ items) / masses)
         return items

@@ -71,6 +71,47 @@ def test_absent_and_empty_items_take_no_part_and_equal_ones_go_by_number():
         assert set(np.flatnonzero(found[7]).tolist()) == {0, 1, 7}
 
 
+@pytest.mark.parametrize("similarity", ["dot", "euclidean", "tanimoto"])
+def test_however_many_are_as_near_the_lowest_numbers_are_taken(similarity):
+    kinds = np.random.default_rng(3).integers(0, 3, size=300)
+    found = similar_neighbours(np.eye(3, dtype=np.float32)[kinds], 5, similarity)
+    for item in range(300):
+        alike = np.flatnonzero(kinds == kinds[item])
+        expected = [item, *alike[alike != item][:4].tolist()]
+        assert found[[item]].indices.tolist() == sorted(expected)
+
+
+def test_what_is_further_off_than_the_last_place_is_not_reached_by_a_low_number():
+    """Four kinds: between the own kind and the nearest other there is no tie, within each there are many."""
+    kinds = np.random.default_rng(4).permutation(np.repeat([0, 1, 2, 3], [3, 100, 100, 97]))
+    values = np.array([[5.0, 0, 0], [4.0, 1, 0], [0, 1, 4], [0, 0, 5]], np.float32)[kinds]
+    found = similar_neighbours(values, 10, "euclidean")
+    rare, near = np.flatnonzero(kinds == 0), np.flatnonzero(kinds == 1)
+    for item in rare:
+        assert found[[item]].indices.tolist() == sorted([*rare.tolist(), *near[:7].tolist()])
+
+
+@pytest.mark.parametrize("similarity", ["dot", "euclidean", "tanimoto"])
+def test_a_very_long_vector_does_not_blur_the_others(similarity):
+    values = np.random.default_rng(5).normal(size=(300, 5))
+    values[17] *= 1e6
+    found = similar_neighbours(values, 6, similarity)
+    dense = _dense(values, similarity)
+    np.fill_diagonal(dense, np.inf)
+    for item in np.delete(np.arange(300), 17):
+        expected = set(np.argsort(-dense[item])[:6].tolist())
+        assert set(found[[item]].indices.tolist()) == expected
+
+
+def test_points_far_from_the_origin_tie_in_spite_of_rounding():
+    values = 1e4 + np.random.default_rng(6).normal(size=(3, 7))
+    kinds = np.random.default_rng(7).integers(0, 3, size=200)
+    found = similar_neighbours(values[kinds], 5, "euclidean")
+    for item in range(200):
+        alike = np.flatnonzero(kinds == kinds[item])
+        assert found[[item]].indices.tolist() == sorted([item, *alike[alike != item][:4].tolist()])
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(DataError, match="finite"):
         similar_neighbours(np.full((2, 2), np.inf), 1, "dot")

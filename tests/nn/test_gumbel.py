@@ -41,6 +41,36 @@ def test_memberships_learn():
     assert clusters.weight.grad.abs().max() > 0
 
 
+def test_an_empty_cluster_takes_no_part():
+    points, clusters = _clusters()
+    points = points.abs()
+    weight = torch.cat([points[:4], torch.full((1, 6), -300.0)])  # nobody's cluster: all memberships underflow
+    whole, without = (GumbelClusters(points, centres, 0.3, single()) for centres in (weight, weight[:4]))
+    assert (whole.memberships()[:, 4] == 0).all()
+    items = torch.randn(30, 3, generator=torch.Generator().manual_seed(1))
+    found, expected = whole(items, 2, seed=1), without(items, 2)
+    assert found.isfinite().all()
+    torch.testing.assert_close(whole(items, 2), expected)
+    inputs = items.clone().requires_grad_()
+    whole(inputs, 2).square().sum().backward()
+    without(items, 2).square().sum().backward()
+    assert inputs.grad.isfinite().all()
+    torch.testing.assert_close(whole.weight.grad[:, :4], without.weight.grad)
+    assert (whole.weight.grad[:, 4] == 0).all()
+
+
+@pytest.mark.parametrize("logit", [-86.0, -88.0, -92.0, -100.0, -104.0])
+def test_hardly_any_mass_is_no_trouble(logit):
+    points = torch.ones(30, 1)
+    clusters = GumbelClusters(points, torch.tensor([[0.0], [0.1], [logit]]), 1.0, single())
+    items = 10 * torch.randn(30, 3, generator=torch.Generator().manual_seed(1))
+    inputs = items.clone().requires_grad_()
+    found = clusters(inputs, 2)
+    found.square().sum().backward()
+    for values in (found, inputs.grad, clusters.weight.grad):
+        assert values.isfinite().all()
+
+
 def test_the_effective_share_sees_both_kinds_of_collapse():
     apart = one_hot(torch.arange(40) % 4).float()
     assert effective_share(apart) == pytest.approx(1)

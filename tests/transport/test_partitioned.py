@@ -111,6 +111,22 @@ def test_problems_no_larger_than_the_sample_are_solved_whole() -> None:
     assert np.abs(kept_plan(problem, whole) - truth).sum() < bound
 
 
+@pytest.mark.parametrize("rho", [math.inf, 0.05])
+@pytest.mark.parametrize("sample", [60, 500], ids=["cut down", "whole"])
+def test_one_cell_gives_the_global_plan(rho: float, sample: int) -> None:
+    x, y = domains(160, 120, 40)
+    problem = state_problem(bilinear.cosine(x, y), masses(160), masses(120, 1), 0.05, rho)
+    config = PartitionConfig(sample=sample, cells=1, tolerance=1e-9, target_gap=1e-6, max_iterations=2000)
+    found = solved(problem, config)
+    assert (found.partition.rows.count, found.partition.columns.count) == (1, 1)
+    assert found.certificate.kept_pairs == 1.0
+    relaxed = (problem.rho, problem.rho)
+    solver = sinkhorn.SolverConfig(tolerance=1e-9, max_iterations=2000)
+    exact = sinkhorn.solve(problem.cost.dense(), problem.a, problem.b, problem.epsilon, relaxed, solver)
+    truth = sinkhorn.plan(problem.cost.dense(), problem.a, problem.b, exact.f, exact.g, problem.epsilon)
+    np.testing.assert_allclose(kept_plan(problem, found), truth.numpy(), rtol=1e-6, atol=1e-12)
+
+
 def test_sampled_bound_is_labelled_and_near_the_deterministic_one() -> None:
     problem = stated()
     sure = solved(problem)

@@ -26,7 +26,12 @@ class EaseConfig:
     kept: int = setting(
         1_000, "weights kept of each item's column, the largest in size; as many as items keeps all", ge=1
     )
-    most_items: int = setting(40_000, "refuse more items: the matrix has their square in entries", unit="items", ge=1)
+    most_items: int = setting(
+        40_000,
+        "refuse more items where users are more, too: the matrix has the square of the fewer in entries",
+        unit="items",
+        ge=1,
+    )
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -52,7 +57,7 @@ def fit(config: EaseConfig, data: TrainData) -> dict[str, Scorer]:
         block of columns.
 
     Raises:
-        DataError: There are more items than `most_items`.
+        DataError: There are more items than `most_items`, and more users too.
     """
     return {domain.name: sparse_item_scorer(domain.interactions, _weights(config, domain)) for domain in data.domains}
 

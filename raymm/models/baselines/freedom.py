@@ -14,8 +14,9 @@ from raymm.contracts import Batch, Domain, ParameterGroup, TrainData, Triples
 from raymm.errors import ConfigError
 from raymm.graph.adjacency import bipartite
 from raymm.graph.crew import ALONE, Crew
+from raymm.graph.item_graphs import item_graphs
 from raymm.graph.propagation import SparseOperator, last_propagation, mean_propagation
-from raymm.models.baselines.parts import dot_scorer, item_graphs, modalities, one_group, ranking
+from raymm.models.baselines.parts import dot_scorer, modalities, one_group, ranking
 from raymm.models.spec import ModelSpec, Place, Structure
 from raymm.nn.features import Projection
 from raymm.nn.ranking import bpr
@@ -57,7 +58,7 @@ def build_structure(
         DataError: The items have no features.
         ConfigError: There are as many weights as not modalities, or all are zero.
     """
-    graphs = item_graphs(domain, config.neighbours, crew)
+    graphs = item_graphs(modalities(domain), config.neighbours, crew, weighted=False)
     weights = config.modality_weights or (1.0,) * len(graphs)
     if len(weights) != len(graphs) or not sum(weights):
         raise ConfigError(
@@ -73,9 +74,11 @@ class Freedom(nn.Module):
     """Propagate ids over the thinned user-item graph and over the frozen item graph, and add both for items.
 
     Source: Zhou and Shen, "A Tale of Two Graphs: Freezing and Denoising Graph Structures for Multimodal Recommendation"
-    (arXiv 2211.06924). An edge is kept with odds `(d_u d_i)^-1/2`; finished embeddings see the whole graph.
+    (arXiv 2211.06924). The item graph of a modality counts 1 for each of an item's nearest, normalised by row sums; an
+    edge between user and item is kept with odds `(d_u d_i)^-1/2`; finished embeddings see the whole graph.
 
-    Differs from the source: any number of modalities; raw features are not trained.
+    Differs from the source: any number of modalities, which weigh the same unless `modality_weights` says otherwise;
+    items whose cosine is not positive are never linked, so that a row may have fewer; raw features are not trained.
 
     Args:
         config: Settings.

@@ -14,9 +14,10 @@ from raymm.config import check, setting
 from raymm.contracts import Batch, Domain, ParameterGroup, TrainData
 from raymm.graph.adjacency import bipartite
 from raymm.graph.crew import ALONE, Crew
+from raymm.graph.item_graphs import item_graphs
 from raymm.graph.neighbours import cosine_neighbours
 from raymm.graph.propagation import SparseOperator, mean_propagation
-from raymm.models.baselines.parts import dot_scorer, item_graphs, modalities, one_group, ranking
+from raymm.models.baselines.parts import dot_scorer, modalities, one_group, ranking
 from raymm.models.spec import ModelSpec, Place, Structure, Tensors
 from raymm.nn.features import Projection
 from raymm.parallel.collectives import collect_columns, sum_columns, use_on_rows
@@ -54,7 +55,7 @@ def build_structure(
     Raises:
         DataError: The items have no features.
     """
-    return Structure(item_graphs(domain, config.neighbours, crew))
+    return Structure(item_graphs(modalities(domain), config.neighbours, crew))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,9 @@ from raymm.config import check, setting
 from raymm.contracts import Batch, Domain, ParameterGroup, TrainData
 from raymm.graph.adjacency import bipartite
 from raymm.graph.crew import ALONE, Crew
+from raymm.graph.item_graphs import item_graphs
 from raymm.graph.propagation import SparseOperator, last_propagation, mean_propagation, side_by_side
-from raymm.models.baselines.parts import dot_scorer, item_graphs, modalities, one_group
+from raymm.models.baselines.parts import dot_scorer, modalities, one_group
 from raymm.models.spec import ModelSpec, Place, Structure
 from raymm.nn.in_batch import distinct, in_batch_info_nce, whole_batch
 from raymm.nn.preferences import PreferenceMixture, whole_rows
@@ -54,7 +55,7 @@ def build_structure(
     Raises:
         DataError: The items have no features.
     """
-    return Structure(item_graphs(domain, config.neighbours, crew))
+    return Structure(item_graphs(modalities(domain), config.neighbours, crew))
 
 
 class Mgcn(nn.Module):

@@ -10,9 +10,7 @@ from torch import nn
 
 from raymm.contracts import Domain, ParameterGroup, Triples
 from raymm.errors import DataError
-from raymm.graph.adjacency import symmetrically_normalised
 from raymm.graph.crew import ALONE, Crew
-from raymm.graph.neighbours import cosine_neighbours
 from raymm.models.spec import Structure
 from raymm.nn.ranking import bpr
 from raymm.parallel.collectives import collect_columns, sum_columns
@@ -28,28 +26,6 @@ def no_structure(
 ) -> Structure:
     """Return a structure without anything in it, for models that need no graph of items."""
     return Structure({})
-
-
-def item_graphs(domain: Domain, k: int, crew: Crew = ALONE) -> dict[str, Any]:
-    """Link each item to the k nearest by each modality, itself among them, and normalise by row sums on both sides.
-
-    Args:
-        domain: The training data.
-        k: Items in a row.
-        crew: Who works.
-
-    Returns:
-        Modality to (I, I) CSR.
-
-    Raises:
-        DataError: The items have no features.
-    """
-    return {
-        name: symmetrically_normalised(
-            cosine_neighbours(feature.values, k, include_self=True, present=feature.present, crew=crew)
-        )
-        for name, feature in modalities(domain).items()
-    }
 
 
 def modalities(domain: Domain) -> Any:

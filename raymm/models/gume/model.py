@@ -52,10 +52,10 @@ class Gume(nn.Module):
     is in `Modalities` and touches own columns only. Attention, gates and contrastive terms need whole rows: they are
     computed for the distinct entities of the batch alone, and their rows are split over the column group.
 
-    Differs from the source where the preset `default` does (features frozen, links both ways, internal alignment by
-    column). In every preset an InfoNCE of a batch with repeated entities is taken over the distinct ones with their
-    counts, which is the same number; the noise of the enhancement is drawn for the users of the batch alone; and the
-    divisor of the regularisers is the rows of the step unless set.
+    Differs from the source where the preset `default` does (features frozen, internal alignment by column). In
+    every preset an InfoNCE of a batch with repeated entities is taken over the distinct ones with their counts, which
+    is the same number; the noise of the enhancement is drawn for the users of the batch alone; and the divisor of the
+    regularisers is the rows of the step unless set.
 
     Args:
         config: Settings.

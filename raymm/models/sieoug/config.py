@@ -82,6 +82,13 @@ class SieougConfig:
         check(self)
         if self.views.learned and self.views.mix == "attention":
             raise ConfigError("views.learned: found true with views.mix 'attention', expected it with 'sum' only")
+        for name in ("pair_weight", "hyper_weight"):
+            weight = getattr(self.views, name)
+            if weight != 1 and self.views.mix == "attention":
+                raise ConfigError(
+                    f"views.{name}: found {weight:g} with views.mix 'attention', which has no effect: attention weighs "
+                    "all three views; expected 1, or views.mix 'sum'"
+                )
 
 
 DEFAULT = SieougConfig()

@@ -46,3 +46,11 @@ def test_only_the_largest_weights_are_kept() -> None:
 def test_too_many_items_are_refused_with_what_to_do() -> None:
     with pytest.raises(DataError, match="item_knn"):
         fit(EaseConfig(most_items=10), toy_data())
+
+
+def test_more_items_are_taken_where_users_are_few() -> None:
+    data = toy_data()
+    few = replace(data, domains=(replace(data.domains[0], interactions=data.domains[0].interactions[:9]),))
+    assert fit(EaseConfig(most_items=9), few)["toy"].scores(torch.arange(9)).shape == (9, 15)
+    with pytest.raises(DataError, match="9 users, 15 items"):
+        fit(EaseConfig(most_items=8), few)

@@ -4,20 +4,40 @@ import numpy as np
 import pytest
 import torch
 
+from raymm.contracts import Feature
 from raymm.errors import ConfigError
 from raymm.models.baselines.freedom import ITEMS as GRAPH
 from raymm.models.baselines.freedom import SPEC, FreedomConfig, build_structure, thinned
-from raymm.models.baselines.parts import item_graphs
-from tests.models.baselines.toy import USERS, dense_lightgcn, make, stored, toy_data
+from tests.models.baselines.toy import ITEMS, USERS, dense_lightgcn, make, stored, toy_data
 
 CONFIG = FreedomConfig(width=5, neighbours=4, dropped=0.6)
+
+
+def _as_published(feature: Feature, k: int) -> np.ndarray:
+    """Write ones at each item's k nearest of positive cosine, itself first, and normalise by the sums of both rows."""
+    links = np.zeros((ITEMS, ITEMS))
+    norms = np.linalg.norm(feature.values, axis=1)
+    for i in np.flatnonzero(feature.present):
+        cosines = feature.values @ feature.values[i] / (norms * norms[i])
+        cosines[~feature.present] = -np.inf
+        near = np.argsort(-cosines)[:k]
+        links[i, near[cosines[near] > 0]] = 1
+    degrees = np.maximum(links.sum(1), 1)
+    return links / np.sqrt(degrees[:, None] * degrees[None, :])
+
+
+def test_each_kept_neighbour_counts_one_before_normalising() -> None:
+    domain = toy_data(missing=False).domains[0]
+    found = build_structure(FreedomConfig(neighbours=4), domain, 0).matrices[GRAPH]
+    expected = sum(_as_published(feature, 4) for feature in domain.features.values()) / 2
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
 
 
 def test_finished_embeddings_see_the_whole_graph_and_the_frozen_one() -> None:
     model = make(SPEC, CONFIG)
     model.start_epoch(1)
-    graphs = item_graphs(toy_data().domains[0], 4)
-    mixed = torch.from_numpy(sum(graph.toarray() for graph in graphs.values()) / 2).double()
+    features = toy_data().domains[0].features.values()
+    mixed = torch.from_numpy(sum(_as_published(feature, 4) for feature in features) / 2)
     expected = dense_lightgcn(model, toy_data(), 2)
     expected[USERS:] += mixed @ model.items().detach().double()
     torch.testing.assert_close(stored(model), expected, rtol=1e-5, atol=1e-6)
@@ -25,9 +45,9 @@ def test_finished_embeddings_see_the_whole_graph_and_the_frozen_one() -> None:
 
 def test_weights_mix_the_item_graphs() -> None:
     domain = toy_data().domains[0]
-    graphs = item_graphs(domain, 4)
     found = build_structure(FreedomConfig(neighbours=4, modality_weights=(3.0, 1.0)), domain, 0).matrices[GRAPH]
-    expected = 0.75 * graphs["text"].toarray() + 0.25 * graphs["image"].toarray()
+    text, image = (_as_published(domain.features[name], 4) for name in ("text", "image"))
+    expected = 0.75 * text + 0.25 * image
     np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
     with pytest.raises(ConfigError, match="text, image"):
         build_structure(FreedomConfig(modality_weights=(1.0,)), domain, 0)

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from raymm.graph.item_graphs import item_graphs
 from raymm.models.baselines.lattice import SPEC, LatticeConfig, _support, _weighted
-from raymm.models.baselines.parts import item_graphs
 from tests.models.baselines.toy import USERS, dense_lightgcn, make, stored, toy_batch, toy_data
 
 CONFIG = LatticeConfig(width=5, neighbours=4, frozen_share=0.3)
@@ -28,7 +28,7 @@ def _dense_learned(projected: torch.Tensor, present: np.ndarray, k: int) -> torc
 def test_items_add_their_spread_ids_of_unit_length() -> None:
     model, data = make(SPEC, CONFIG), toy_data()
     model.start_epoch(1)
-    graphs = item_graphs(data.domains[0], 4)
+    graphs = item_graphs(data.domains[0].features, 4)
     mixed = torch.zeros(15, 15).double()
     for projection, (name, feature) in zip(model.projections, data.domains[0].features.items(), strict=True):
         learned = _dense_learned(projection().detach().double(), feature.present, 4)

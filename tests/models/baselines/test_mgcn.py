@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from raymm.graph.item_graphs import item_graphs
 from raymm.models.baselines.mgcn import SPEC, MgcnConfig
-from raymm.models.baselines.parts import item_graphs
 from raymm.nn.contrastive import info_nce
 from tests.models.baselines.toy import USERS, dense_lightgcn, make, stored, toy_batch, toy_data
 
@@ -19,7 +19,7 @@ def _dense(model, data) -> tuple[torch.Tensor, torch.Tensor]:
     scale = [1 / (ratings.sum(axis) ** 0.5).clip(1e-9) for axis in (1, 0)]
     to_users = torch.from_numpy(scale[0][:, None] * ratings * scale[1][None])
     views = []
-    for purifier, graph in zip(model.purifiers, item_graphs(data.domains[0], 4).values(), strict=True):
+    for purifier, graph in zip(model.purifiers, item_graphs(data.domains[0].features, 4).values(), strict=True):
         items = torch.from_numpy(graph.toarray()).double() @ purifier(model.items()).detach().double()
         views.append(torch.cat([to_users @ items, items]))
     mixture = model.mixture

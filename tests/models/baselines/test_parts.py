@@ -9,7 +9,7 @@ import torch
 from raymm.config import build, plain
 from raymm.errors import DataError
 from raymm.models.baselines import bm3, bprmf, freedom, lattice, lightgcn, mgcn, vbpr
-from raymm.models.baselines.parts import item_graphs, modalities, ranking
+from raymm.models.baselines.parts import modalities, ranking
 from raymm.models.spec import ModelSpec
 from raymm.parallel.grid import make_grid, single
 from tests.models.baselines.toy import ITEMS, USERS, make, toy_batch, toy_data, train_steps
@@ -92,13 +92,6 @@ def test_the_ranking_loss_follows_its_formula() -> None:
     squares = squares + items[triples.negatives].square().sum()
     torch.testing.assert_close(found["regulariser"], 0.3 * squares / 2 / 32)
     assert set(ranking((users, items), triples, [], 0.0, single())) == {"rank"}
-
-
-def test_item_graphs_skip_what_is_missing() -> None:
-    graphs = item_graphs(toy_data().domains[0], 4)
-    assert set(graphs) == {"text", "image"}
-    assert not graphs["text"].toarray()[[0, 1]].any()
-    assert (graphs["image"].diagonal() > 0).sum() == ITEMS - 2
 
 
 @pytest.mark.parametrize("name", ["vbpr", "lattice", "freedom", "bm3", "mgcn"])

@@ -51,6 +51,27 @@ def test_links_are_the_common_neighbours() -> None:
     np.testing.assert_array_equal(both.toarray(), np.maximum(expected, expected.T))
 
 
+@pytest.mark.parametrize("k", [1, 2, K, 10, ITEMS])
+@pytest.mark.parametrize("modalities", [1, 2, 3])
+def test_an_item_with_every_modality_has_less_than_k_links_and_none_to_itself(modalities: int, k: int) -> None:
+    domain = toy_data(modalities).domains[0]
+    graph = replace(GRAPH, neighbours=k, link_neighbours=k)
+    structure = build_structure(replace(DEFAULT, graph=graph), domain, 0)
+    links = structure.matrices[LINKS]
+    counts = np.diff(links.indptr)
+    assert counts.min() >= 0
+    assert counts.max() <= k - 1
+    assert not links.diagonal().any()
+    assert structure.facts["links.per_item"] == pytest.approx(counts.mean())
+
+
+def test_items_that_are_alike_in_every_modality_have_as_many_links_as_there_can_be() -> None:
+    domain = toy_data().domains[0]
+    alike = {name: replace(feature, values=np.ones_like(feature.values)) for name, feature in domain.features.items()}
+    links = build_structure(replace(DEFAULT, graph=GRAPH), replace(domain, features=alike), 0).matrices[LINKS]
+    np.testing.assert_array_equal(np.diff(links.indptr), K - 1)
+
+
 def test_items_without_a_modality_are_linked_by_the_others() -> None:
     domain = toy_data(2, missing=True).domains[0]
     structure = build_structure(replace(DEFAULT, graph=GRAPH), domain, 0)

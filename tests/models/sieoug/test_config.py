@@ -38,3 +38,13 @@ def test_steps_match_for_themselves_unless_whole_populations_are_asked_for():
 def test_learned_weights_with_attention_have_no_effect_and_are_refused():
     with pytest.raises(ConfigError, match="views.learned"):
         SieougConfig(views=ViewsConfig(mix="attention", learned=True))
+
+
+@pytest.mark.parametrize("name", ["pair_weight", "hyper_weight"])
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_weights_of_a_sum_have_no_effect_with_attention_and_are_refused(name, weight):
+    weights = {"pair_weight": 1.0, "hyper_weight": 1.0}
+    with pytest.raises(ConfigError, match=rf"views\.{name}: found {weight:g} with views.mix 'attention'"):
+        build(SieougConfig, {"views": {"mix": "attention", **weights, name: weight}})
+    for views in ({"mix": "attention", **weights}, {"mix": "sum", **weights, name: weight}):
+        assert build(SieougConfig, {"views": views}).views == ViewsConfig(**views)

@@ -12,6 +12,7 @@ from raymm.graph.hypergraph import HypergraphConfig
 from raymm.graph.votes import VotesConfig
 from raymm.models.baselines.popularity import PopularityConfig, fit
 from raymm.models.registry import TRAINED
+from raymm.models.sieoug import model as sieoug_model
 from raymm.models.sieoug.config import DEFAULT, PAPER, SieougConfig, TransferConfig
 from raymm.models.sieoug.model import Sieoug
 from raymm.models.sieoug.plan import Room, guide_of, plan_of
@@ -19,6 +20,7 @@ from raymm.models.spec import Place, Resumable
 from raymm.nn.contrastive import guided_contrastive
 from raymm.parallel.grid import single
 from raymm.training.engine import OptimizerConfig, TorchEngine
+from raymm.transport.guided import match
 from tests.toy_data import checkerboards, planted_domains, positives_of
 
 CPU = torch.device("cpu")
@@ -131,17 +133,31 @@ def test_without_transfer_the_domains_do_not_touch():
         assert torch.equal(_gradient_of_first(model, other), before) == untouched
 
 
-def test_no_gradient_flows_through_the_plan():
+def test_no_gradient_flows_through_the_plan(monkeypatch):
     data, _ = checkerboards(2)
-    model = _model(data, transfer=_transfer())
-    source, target, n_shared = model._pools.draw(torch.Generator().manual_seed(0))
-    assert n_shared == 8  # half of the batch at most
-    from raymm.transport.guided import match
+    model, batch, plans = _model(data, transfer=_transfer(weight=0.6)), _batch(data), []
 
-    left = model.towers[0].users().requires_grad_()
-    found = match(left[source], model.towers[1].users()[target], n_shared)
-    assert not found.rows.requires_grad
-    assert guided_contrastive(left[source] @ left[source].T, found.rows, found.columns, 0.2).requires_grad
+    def recorded(*args):
+        plans.append(match(*args))
+        return plans[-1]
+
+    monkeypatch.setattr(sieoug_model, "match", recorded)
+    model.start_epoch(1)
+    tables = [tower.users.weight for tower in model.towers]
+    found = torch.autograd.grad(model(batch)["guidance"], tables)
+    source, target, n_shared = model._pools.draw(torch.Generator().manual_seed(batch.seed))
+    assert n_shared == 8  # half of the batch at most
+    left, right = (
+        torch.nn.functional.normalize(tower.user_rows(tower.views(batch.seed), rows))
+        for tower, rows in zip(model.towers, (source, target), strict=True)
+    )
+    (plan,) = plans
+    constants = [torch.from_numpy(part.detach().numpy().copy()) for part in (plan.rows, plan.columns)]
+    loss = guided_contrastive(left @ right.T, *constants, model._config.transfer.temperature)
+    scale = 0.6 * len(source) / max(triples.total for triples in batch.domains)
+    for gradient, expected in zip(found, torch.autograd.grad(scale * loss, tables), strict=True):
+        assert expected.abs().max() > 0
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-8)
 
 
 def test_domains_without_shared_users_can_be_matched_by_distance():
