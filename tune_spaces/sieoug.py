@@ -1,8 +1,9 @@
 """What a sweep of SIEOUG searches: clusters and guidance as in the paper's study, and what decided trials on real data.
 
 The paper (arXiv 2502.16068) studies the number of clusters and the weight lambda of the guidance loss; the hypergraph's
-weight of 0 leaves the clusters out, so that the search can say whether they help; so does that of the votes. Attention (`--preset paper`)
-weighs the views itself: fix both weights by `--set settings.views.pair_weight=1 --set settings.views.hyper_weight=1`.
+weight of 0 leaves the clusters out, so that the search can say whether they help; so does that of the votes. Attention
+(`--preset paper`) weighs the views itself: fix their weights then, by `--set settings.views.pair_weight=1` and
+`--set settings.views.hyper_weight=1`.
 """
 
 from ray import tune

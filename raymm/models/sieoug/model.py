@@ -35,7 +35,8 @@ class Sieoug(nn.Module):
 
     Differs from the source where the preset `default` does: item graph added on the item side only, ids as input,
     guidance loss weighed by users over batch rows, relaxed marginals, and histories that vote beside the embeddings
-    (`Votes`); its guidance weight, `transfer.weight`, is 0.1 in place of the source's 0.6. The preset `paper` keeps to the letter.
+    (`Votes`); its guidance weight, `transfer.weight`, is 0.1 in place of the source's 0.6. The preset `paper` keeps
+    to the letter.
 
     Two domains: the loss, the pools and the plan are about one pair. A third domain would take a tower as it is, and
     one pool, plan and guidance loss for each pair of domains that share users.

@@ -17,8 +17,8 @@ class Pools:
     Known pairs are drawn together, both ends; they are as many of a hundred as there are known among all users, but
     10 at least and 50 at most.
 
-    Differs from the source: the share is of the smaller domain's users, not of all who are active in both domains, whose
-    number training does not know.
+    Differs from the source: the share is of the smaller domain's users, not of all who are active in both domains:
+    training does not know their number.
 
     Args:
         data: Two domains and their known pairs.
