@@ -85,7 +85,7 @@ def writing(
 
     Raises:
         ArtefactError: A file stands at `folder`, or a folder with content that may not be replaced: `replace` is off,
-            or raymm did not write it.
+            or raymm did not write it. It may have come there while this one was written.
     """
     if folder.exists() and not folder.is_dir():
         raise ArtefactError("a file", "a new or empty folder", str(folder), "choose another path")
@@ -107,9 +107,16 @@ def writing(
         mark = fingerprint(kind, schema, dict(inputs), dict(settings))
         manifest = Manifest(kind, schema, mark, inputs, settings, facts, files, raymm.__version__, time.time())
         (draft / MANIFEST).write_text(json.dumps(dataclasses.asdict(manifest), indent=1, sort_keys=True) + "\n")
-        if folder.exists():
+        if replace and folder.exists():
             shutil.rmtree(folder)
-        os.replace(draft, folder)
+        try:
+            os.replace(draft, folder)
+        except OSError as error:
+            if not folder.exists():
+                raise
+            raise ArtefactError(
+                "content that somebody else wrote meanwhile", "a new or empty folder", str(folder), "choose another"
+            ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -29,7 +29,7 @@ _BY_GRADIENTS = (
     "train.loop.selection_decimals",
 )
 # Settings of rankings, and of models that take each domain for itself.
-_BY_RANKING = ("train.cutoffs", "train.test_hides", "train.domain")
+_BY_RANKING = ("train.cutoffs", "train.test_hides", "train.candidates", "train.domain")
 
 RATING_SELECTION = "-rmse"
 """What models of ratings are selected by: the validation error of their predictions, negative as higher is better."""
@@ -50,13 +50,24 @@ class TrainConfig:
         "known",
         "what the ranking of the test set leaves out: training and validation interactions, or those of training alone",
     )
+    candidates: int = setting(
+        0,
+        "other items, as 99 or 999, drawn for each user to rank what is held out among, in validation and test; 0: all "
+        "items. Sampled metrics may order models differently from full ranking (Krichene and Rendle, KDD 2020)",
+        ge=0,
+    )
     negatives: NegativeConfig = setting(NegativeConfig, "how negatives are drawn")
     optimizer: OptimizerConfig = setting(OptimizerConfig, "optimiser")
     loop: LoopConfig = setting(LoopConfig, "epochs, validation, early stopping")
 
     def __post_init__(self) -> None:
-        """Check the limits."""
+        """Check the limits, and that the candidates reach the cutoffs."""
         check(self)
+        largest = max(self.cutoffs, default=0)
+        if 0 < self.candidates < largest - 1:
+            raise ConfigError(
+                f"candidates: found {self.candidates} with a cutoff of {largest}, expected at least {largest - 1}, or 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,12 @@ class ScaleConfig:
     )
     max_failures: int = setting(
         2, "times that workers are restarted from the last checkpoint; without workers, the same command goes on", ge=0
+    )
+    node_wait_s: float = setting(
+        600.0,
+        "how long an autoscaling cluster may take to start the nodes that are needed; 0 waits for none",
+        unit="s",
+        ge=0,
     )
 
     def __post_init__(self) -> None:

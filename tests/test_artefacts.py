@@ -65,6 +65,13 @@ def test_content_is_not_overwritten_unless_asked(tmp_path) -> None:
     _write(tmp_path / "empty")
 
 
+def test_what_somebody_else_wrote_meanwhile_is_kept(tmp_path) -> None:
+    with pytest.raises(ArtefactError, match="meanwhile"), writing(tmp_path / "thing", "toy", 1, {}, {}):
+        _write(tmp_path / "thing", "theirs")
+    assert (tmp_path / "thing" / "sub" / "a.txt").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["thing"]
+
+
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_file_in_the_way_is_named_and_kept(replace: bool, tmp_path) -> None:
     (tmp_path / "thing").write_text("a file of mine")

@@ -46,6 +46,9 @@ def test_without_workers_torch_carries_the_steps(scale, carrier):
         ({"settings": {"views": {"learned": True, "mix": "attention"}}}, "views.learned"),
         ({"scale": {"workers": 4, "data_parallel": 3}}, "divisor of workers"),
         ({"train": {"loop": {"epochs": 0}}}, "train.loop.epochs: found 0"),
+        ({"train": {"candidates": -1}}, "train.candidates: found -1"),
+        ({"train": {"candidates": 18}}, "candidates: found 18 with a cutoff of 20, expected at least 19, or 0"),
+        ({"model": "mimnet", "train": {"candidates": 99}}, "train.candidates: found 99, but a model of ratings"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_path(values, words):

@@ -51,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         display.end()
+        again = f"--run-name {chosen.run_name}" if chosen.verb == "pipeline" else "the same --name"
         problems.console.print(
-            "interrupted; a training goes on when it is started again with the same --name, "
-            "a matching with the same --output"
+            f"interrupted; a training goes on when it is started again with {again}, a matching with the same --output"
         )
         return INTERRUPTED
     except OSError as error:
@@ -167,16 +167,18 @@ def _pipeline(chosen: Namespace, display: Display) -> None:
 
     _warn_of_packages(chosen, display)
     experiment = _experiment_of(chosen)
+    chosen.run_name = chosen.run_name or _name_by_time(chosen.model)
     request = PipelineRequest(
         experiment=experiment,
         recipe=chosen.recipe,
         prepared=chosen.prepared,
-        folder=chosen.runs / (chosen.run_name or _name_by_time(chosen.model)),
+        folder=chosen.runs / chosen.run_name,
         registry_name=chosen.name,
         alias=chosen.alias,
         known_pairs=chosen.known_pairs,
         address=_address_of(chosen),
     )
+    display.say(f"run: {request.folder}; interrupted, it goes on with --run-name {chosen.run_name}")
     result = run_pipeline(request, _needed_tracking(chosen), display)
     display.end()
     evaluation, uri = result.evaluation, result.registration.model.uri

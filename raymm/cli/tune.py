@@ -86,8 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=1,
-        help="Ray Train workers of each trial; 0 trains in its own process (default: 1)",
+        help="Ray Train workers of each trial; 0 trains in its own process (default: as --config or --set say, else 1)",
     )
     parser.add_argument(
         "--concurrent", default="auto", help="trials at once (default: auto, as many as the cluster carries)"
@@ -201,6 +200,8 @@ def start_values(models: Sequence[str], values: Mapping[str, Any], assignments: 
 def on_domain(values: Mapping[str, Any], domain: str) -> dict[str, Any]:
     """Have an experiment judged by one domain, so that models of one domain and of two have the same measure."""
     experiment = build_experiment(values)
+    if experiment.train.loop.selection.startswith(f"{domain}."):  # it is already, as what a sweep on it found
+        return dict(values)
     selection = f"train.loop.selection={json.dumps(f'{domain}.{experiment.train.loop.selection}')}"
     spec = find_model(experiment.model)
     whole = isinstance(spec, ModelSpec) and spec.n_domains > 1
@@ -220,7 +221,9 @@ def _request(chosen: Namespace, address: str) -> Any:
         raise ConfigError("a file of another model", models[0], str(chosen.config), "give that model")
     if chosen.preset:
         values["preset"] = chosen.preset
-    given = [f"scale.workers={chosen.workers}", *chosen.set]
+    given = list(chosen.set)
+    if chosen.workers is not None or "workers" not in values.get("scale", {}):
+        given.insert(0, f"scale.workers={1 if chosen.workers is None else chosen.workers}")
     if not chosen.concurrent.isdigit() and chosen.concurrent != "auto":
         raise ConfigError(repr(chosen.concurrent), "a number of trials, or auto", "--concurrent")
     sweep = SweepConfig(

@@ -1,7 +1,8 @@
-"""Full ranking: where the held-out items stand among all items of a domain, user by user."""
+"""Ranking: where the held-out items stand among all items of a domain, or among some that are drawn, user by user."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from raymm.errors import ConfigError, DataError, TrainingError
 from raymm.evaluation.values import RankingValues, measure
 
 _BLOCK_BYTES = 16 << 20  # scores held at a time; larger blocks are slower on a CPU, for they leave its cache
+_SEED = 99  # of drawn candidates: the same in every run, so that all models are ranked among the same
 
 
 def rank(
@@ -21,6 +23,7 @@ def rank(
     cutoffs: Sequence[int] = (5, 10, 20),
     rows: range | None = None,
     block_users: int | None = None,
+    candidates: int = 0,
 ) -> RankingValues:
     """Rank all items for the users of a holdout, and find where their held-out items stand.
 
@@ -29,6 +32,12 @@ def rank(
     the blocks nor on how many ranks share the rows. No more than one block of scores (16 MiB, at least one user) is
     held at a time.
 
+    With `candidates`, a user's held-out items compete with one another and with so many other items alone, drawn
+    without replacement and alike among those that are neither held out nor hidden (all of them where there are fewer).
+    The draw hangs on a fixed seed, the domain, the user and what may be drawn for him: any scorer, block and share of
+    the rows sees the same. Such values are higher than those of all items, and may order models differently (Krichene
+    and Rendle, "On Sampled Metrics for Item Recommendation", KDD 2020).
+
     Args:
         scorer: The finished model.
         holdout: What to find, and what to leave out.
@@ -36,25 +45,30 @@ def rank(
         rows: The rows of the holdout to do, all of them by default. Ranks that take disjoint rows add their
             `RankingValues.sums`, and `means_from_sums` gives the means of the whole.
         block_users: Users scored at a time; by default as many as fit the block.
+        candidates: Other items that a user's held-out items compete with; 0 takes all.
 
     Returns:
         The values of these rows.
 
     Raises:
-        ConfigError: A cutoff is not positive, or larger than the number of items that a user can be ranked.
+        ConfigError: A cutoff is not positive, or larger than the number of items that a user can be ranked; fewer
+            than 0 candidates.
         DataError: Scorer and holdout do not fit, or an item is both held out and hidden.
         TrainingError: The model gave scores that are not finite.
     """
     targets, hidden = _pattern(holdout.targets), _pattern(holdout.hidden)
     cutoffs = _check_cutoffs(cutoffs)
     _check_fit(scorer, holdout, targets, hidden)
-    _check_rankable(holdout, hidden, max(cutoffs))
+    _check_rankable(holdout, targets, hidden, max(cutoffs), candidates)
     chosen = _chosen(rows, len(holdout.users))
     users, targets, hidden = holdout.users[chosen], targets[chosen], hidden[chosen]
-    ranks = [
-        _target_ranks(_scores(scorer, users[block], hidden[block], holdout.domain), targets[block])
-        for block in _blocks(len(chosen), scorer.n_items, block_users)
-    ]
+    ranks = []
+    for block in _blocks(len(chosen), scorer.n_items, block_users):
+        scores = _scores(scorer, users[block], hidden[block], holdout.domain)
+        if candidates:
+            pool = _pool(holdout.domain, users[block], targets[block], hidden[block], candidates)
+            scores = _among(scores, *pool)
+        ranks.append(_target_ranks(scores, targets[block]))
     return measure(
         holdout.domain,
         users,
@@ -128,6 +142,31 @@ def _scores(scorer: Scorer, users: np.ndarray, hidden: sparse.csr_array, where: 
     rows, columns = hidden.nonzero()
     scores[torch.from_numpy(rows).long(), torch.from_numpy(columns).long()] = -torch.inf
     return scores
+
+
+def _pool(
+    domain: str, users: np.ndarray, targets: sparse.csr_array, hidden: sparse.csr_array, candidates: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw what is ranked for a block of users, their targets included: rows of the block, and items beside them."""
+    mark, n_items = zlib.crc32(domain.encode("utf-8", "backslashreplace")), int(targets.shape[1])
+    pools = []
+    for row, user in enumerate(users):
+        own, blocked = (part.indices[part.indptr[row] : part.indptr[row + 1]] for part in (targets, hidden))
+        taken = np.sort(np.concatenate([own, blocked]).astype(np.int64))
+        free = n_items - len(taken)
+        generator = np.random.default_rng([_SEED, mark, int(user)])
+        places = generator.choice(free, size=min(candidates, free), replace=False, shuffle=False)
+        skipped = np.searchsorted(taken - np.arange(len(taken)), places, side="right")  # taken items before the place
+        pools.append(np.concatenate([own, places + skipped]))
+    return np.repeat(np.arange(len(users)), [len(pool) for pool in pools]), np.concatenate(pools)
+
+
+def _among(scores: torch.Tensor, rows: np.ndarray, items: np.ndarray) -> torch.Tensor:
+    """Keep the scores of some items of each row, and set the others to minus infinity: (B, I)."""
+    chosen = (torch.from_numpy(rows).long(), torch.from_numpy(items).long())
+    kept = torch.full_like(scores, -torch.inf)
+    kept[chosen] = scores[chosen]
+    return kept
 
 
 def _target_ranks(scores: torch.Tensor, targets: sparse.csr_array) -> np.ndarray:
@@ -221,13 +260,19 @@ def _check_fit(scorer: Scorer, holdout: Holdout, targets: sparse.csr_array, hidd
         )
 
 
-def _check_rankable(holdout: Holdout, hidden: sparse.csr_array, largest: int) -> None:
+def _check_rankable(
+    holdout: Holdout, targets: sparse.csr_array, hidden: sparse.csr_array, largest: int, candidates: int
+) -> None:
+    if candidates < 0:
+        raise ConfigError(f"{candidates} candidates", "at least 0", "candidates", "0 ranks all items")
     rankable = hidden.shape[1] - np.diff(hidden.indptr)
+    if candidates:
+        rankable = np.minimum(rankable, candidates + np.diff(targets.indptr))
     row = int(rankable.argmin())
     if largest > rankable[row]:
         raise ConfigError(
             f"cutoff {largest}, but only {rankable[row]} items can be ranked for user {holdout.users[row]}",
             f"cutoffs up to {rankable[row]}",
             f"evaluation.cutoffs, domain {holdout.domain!r}",
-            "choose smaller cutoffs",
+            "choose smaller cutoffs, or more candidates" if candidates else "choose smaller cutoffs",
         )

@@ -6,6 +6,8 @@ from typing import Any
 
 import ray
 
+AGAIN = "again"  # marks a record that comes from a checkpoint, and may have been told before
+
 
 class Board:
     """Keeps the records of a run, by epoch; a worker that goes on from a checkpoint overwrites what it repeats."""
@@ -16,7 +18,9 @@ class Board:
         self._facts: dict[str, Any] = {}
 
     def post(self, record: dict[str, Any]) -> None:
-        """Keep one epoch's record."""
+        """Keep one epoch's record; one that is told `AGAIN` only where it is missing."""
+        if record.get(AGAIN) and record["epoch"] in self._records:
+            return
         self._records[record["epoch"]] = record
         self._order.append(record["epoch"])
 

@@ -11,6 +11,7 @@ import ray
 import torch
 
 from raymm.errors import ClusterError
+from raymm.launch.room import NODE_WAIT_S, wait_for_room
 from raymm.transport.bilinear import Bilinear
 from raymm.transport.problem import Problem
 from raymm.transport.support import shared_out
@@ -58,7 +59,7 @@ class RayRows:
         cpus: CPUs of each actor, which are its threads too.
 
     Raises:
-        ClusterError: Ray is not connected, or has not these CPUs.
+        ClusterError: Ray is not connected, or has not these CPUs, and no nodes with them came.
     """
 
     def __init__(self, problem: Problem, tasks: Sequence[Task], workers: int, cpus: int = 1) -> None:
@@ -218,11 +219,12 @@ def _summed(parts: Sequence[np.ndarray]) -> torch.Tensor:
 def _check_cluster(workers: int, cpus: int) -> None:
     if not ray.is_initialized():
         raise ClusterError("no connection to Ray", "a cluster", "transport on Ray", "call ray.init first")
+    wait_for_room([{"CPU": float(cpus)}] * workers)
     there = ray.cluster_resources().get("CPU", 0)
     if workers < 1 or workers * cpus > there:
         raise ClusterError(
             f"{workers} workers of {cpus} CPUs, {there:g} CPUs in the cluster",
             "at least one worker and no more CPUs than there are",
             "transport on Ray",
-            "ask for fewer workers, or add nodes",
+            f"ask for fewer workers, or add nodes; those of an autoscaler have {NODE_WAIT_S:g} s to come",
         )

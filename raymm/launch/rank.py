@@ -21,6 +21,7 @@ from raymm.errors import TrainingError
 from raymm.evaluation.ranking import rank
 from raymm.evaluation.values import means_from_sums, means_over_domains
 from raymm.experiment import Experiment
+from raymm.launch.board import AGAIN
 from raymm.models.baselines import popularity
 from raymm.models.registry import find_trained
 from raymm.models.spec import Background, Place, Resumable, Structure
@@ -31,7 +32,7 @@ from raymm.training.deepspeed_engine import DeepSpeedEngine
 from raymm.training.engine import TorchEngine
 from raymm.training.loop import EpochRecord, LoopState, Pause, train
 
-LOOP_FILE, BEST, ENGINE, EXTRA = "loop.json", "best", "engine", "extra"
+LOOP_FILE, RECORDS_FILE, BEST, ENGINE, EXTRA = "loop.json", "records.json", "best", "engine", "extra"
 
 
 class Host(Protocol):
@@ -54,7 +55,11 @@ class Host(Protocol):
         ...
 
     def post(self, record: dict[str, Any]) -> None:
-        """Tell an epoch's plain record; called by the first rank."""
+        """Tell an epoch's plain record; called by the first rank.
+
+        A driver that was killed may not have noted what it was told last. Records of a checkpoint are therefore told
+        again when a run goes on from it, marked `AGAIN`.
+        """
         ...
 
 
@@ -99,7 +104,7 @@ def train_rank(work: RankWork, host: Host) -> None:
     engine = _engine(model, grid, experiment, device)
     positives = host.positives(prepared)
     source = TripleSource(positives, train_config.batch_size, train_config.seed, grid, train_config.negatives)
-    validation = Validation(model, prepared, train_config.cutoffs, grid)
+    validation = Validation(model, prepared, train_config.cutoffs, grid, train_config.candidates)
     popular = popularity.fit(popularity.PopularityConfig(), data)
     floor = Floor(validation.means(popular), train_config.loop.selection)
     with tempfile.TemporaryDirectory() as folder:
@@ -123,10 +128,13 @@ class Validation:
         prepared: Where the holdouts are.
         cutoffs: Cutoffs K.
         grid: The grid of ranks.
+        candidates: Other items to rank among, see `rank`; 0 takes all.
     """
 
-    def __init__(self, model: RecModel, prepared: PreparedSet, cutoffs: tuple[int, ...], grid: Grid) -> None:
-        self._model, self._cutoffs, self._grid = model, cutoffs, grid
+    def __init__(
+        self, model: RecModel, prepared: PreparedSet, cutoffs: tuple[int, ...], grid: Grid, candidates: int = 0
+    ) -> None:
+        self._model, self._cutoffs, self._grid, self._candidates = model, cutoffs, grid, candidates
         self._holdouts: tuple[Holdout, ...] = prepared.validation()
         self.scorers: dict[str, Scorer] = {}
 
@@ -140,7 +148,8 @@ class Validation:
         means = {}
         for holdout in self._holdouts:
             rows = share(len(holdout.users), self._grid.rank, self._grid.world_size)
-            sums = rank(scorers[holdout.domain], holdout, self._cutoffs, rows).sums()
+            scorer = scorers[holdout.domain]
+            sums = rank(scorer, holdout, self._cutoffs, rows, candidates=self._candidates).sums()
             means[holdout.domain] = means_from_sums([_added(sums)])
         return means_over_domains(means)
 
@@ -173,12 +182,19 @@ class _Keeper:
     def __init__(self, trained: tuple[RecModel, Engine], folder: Path, every: int, grid: Grid, host: Host) -> None:
         self._model, self._engine = trained
         self._best, self._every, self._grid, self._host = folder / BEST, every, grid, host
+        self._records: list[dict[str, Any]] = []
 
     def resume(self, start: Path | None) -> LoopState | None:
         """Go on from the run's last checkpoint, else from the one in `start`, if there is one."""
         with self._host.checkpoint() as own:
             folder = own or start
-            return None if folder is None else self._load(folder)
+            if folder is None:
+                return None
+            state = self._load(folder)
+            if own is not None and self._grid.rank == 0:
+                for record in self._records:
+                    self._host.post({**record, AGAIN: True})
+            return state
 
     def keep(self, record: EpochRecord, scorers: Mapping[str, Scorer], facts: Mapping[str, float], last: bool) -> None:
         """Keep what an epoch gave, `facts` among its diagnostics; collective, as all ranks write their columns."""
@@ -187,7 +203,8 @@ class _Keeper:
                 for domain, scorer in scorers.items():
                     save_scorer(scorer, self._best / domain)
             plain = record.plain()
-            self._host.post({**plain, "diagnostics": {**plain["diagnostics"], **facts}})
+            self._records.append({**plain, "diagnostics": {**plain["diagnostics"], **facts}})
+            self._host.post(self._records[-1])
         if last or record.epoch % self._every == 0:
             self._report(record.state, _reported(record))
 
@@ -201,6 +218,8 @@ class _Keeper:
             self._model.load_extra_state(read_whole(path / EXTRA))
         if self._grid.rank == 0 and (path / BEST).is_dir():  # none before the first validation
             shutil.copytree(path / BEST, self._best)
+        if self._grid.rank == 0 and (path / RECORDS_FILE).is_file():  # none in checkpoints of raymm before it kept them
+            self._records = json.loads((path / RECORDS_FILE).read_text())
         return LoopState(**json.loads((path / LOOP_FILE).read_text()))
 
     def _report(self, state: LoopState, metrics: dict[str, float]) -> None:
@@ -213,6 +232,7 @@ class _Keeper:
         self._engine.save(folder / ENGINE)
         if self._grid.rank == 0:
             (folder / LOOP_FILE).write_text(json.dumps(asdict(state)) + "\n")
+            (folder / RECORDS_FILE).write_text(json.dumps(self._records) + "\n")
             extra = self._model.extra_state() if isinstance(self._model, Resumable) else {}
             if extra:
                 (folder / EXTRA).mkdir()

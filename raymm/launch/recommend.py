@@ -14,6 +14,7 @@ import ray
 import torch
 
 from raymm.errors import ClusterError, RaymmError
+from raymm.launch.room import NODE_WAIT_S, wait_for_room
 from raymm.launch.train import rebuilt
 from raymm.launch.worker import described
 from raymm.tracking.batch import BatchWish, Shard, ShardRecord, write_shard
@@ -70,14 +71,16 @@ def rank_shards(
         workers: Actors, of one CPU each.
 
     Raises:
-        ClusterError: The cluster has not these CPUs.
+        ClusterError: The cluster has not these CPUs, and no nodes with them came.
         RaymmError: Whatever a worker raised.
     """
-    have = int(ray.cluster_resources().get("CPU", 0))
-    if have < workers:
-        raise ClusterError(f"{have} CPUs", f"{workers}, one a worker", "this Ray cluster", "lower --workers")
     if not shards:
         return
+    wait_for_room([{"CPU": 1.0}] * workers)
+    have = int(ray.cluster_resources().get("CPU", 0))
+    if have < workers:
+        remedy = f"lower --workers, or add nodes; those of an autoscaler have {NODE_WAIT_S:g} s to come"
+        raise ClusterError(f"{have} CPUs", f"{workers}, one a worker", "this Ray cluster", remedy)
     blocks = [_block(users[shard.domain][shard.start : shard.stop], shard) for shard in shards]
     made: Any = ray.data.from_arrow(blocks).map_batches(
         Ranker,

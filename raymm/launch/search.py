@@ -125,10 +125,13 @@ def make_source(method: str, space: Space, seed: int, trials: int, past: Sequenc
     if method == "optuna":
         return Tpe(space, seed, past)
     if method == "random":
-        return Sequential(draw(space, seed, number) for number in range(_ATTEMPTS * trials))
-    points = list(grid(space))
-    order = np.random.default_rng(seed).permutation(len(points)) if len(points) > trials else range(len(points))
-    return Sequential(points[place] for place in order)
+        points = [draw(space, seed, number) for number in range(_ATTEMPTS * trials)]
+    else:
+        points = list(grid(space))
+        if len(points) > trials:
+            points = [points[place] for place in np.random.default_rng(seed).permutation(len(points))]
+    ended = {_mark(one.trial.values) for one in past}
+    return Sequential(values for values in points if _mark(values) not in ended)
 
 
 class Trials(Searcher):  # type: ignore[misc]

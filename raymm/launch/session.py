@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import ray
+from ray._private import ray_constants, services
 from ray.data import DataContext
 from ray.exceptions import RayError, RayTaskError
 
 from raymm.errors import ClusterError, RaymmError
 
 KNOCK_S = 5.0  # how long a cluster's address may take to answer
+_LOOPBACK = "127.0.0.1"
+_own: set[str] = set()  # addresses of the clusters that this process started
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,14 @@ def connect(address: str | None = None, cpus: int = 0) -> Session:
     resources = ray.cluster_resources()
     nodes = sum(node["Alive"] for node in ray.nodes())
     head = ray.get_runtime_context().gcs_address
+    if started:
+        _own.add(head)
     return Session(head, started, nodes, int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+
+
+def started_here() -> bool:
+    """Say whether this process is connected to a cluster that `connect` started in it."""
+    return ray.is_initialized() and ray.get_runtime_context().gcs_address in _own
 
 
 @contextlib.contextmanager
@@ -78,7 +88,8 @@ def _joined(address: str | None) -> bool:
     if address is not None and address != "auto":
         _knock(address)
     try:
-        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
+        with _loopback() if _only_here(address or "auto") else contextlib.nullcontext():
+            ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         if address is None and "Could not find any running Ray instance" in str(error):
             return False
@@ -105,17 +116,32 @@ def _knock(address: str) -> None:
         ) from error
 
 
+def _only_here(address: str) -> bool:
+    """Say whether a cluster listens on this machine's loopback alone, as one of `_start` does."""
+    found = services.get_ray_address_from_environment(address, None) if address == "auto" else address
+    host, _, port = (found or "").rpartition(":")
+    if host not in (_LOOPBACK, "localhost") or not port.isdigit():
+        return False
+    try:
+        socket.create_connection((ray.util.get_node_ip_address(), int(port)), timeout=KNOCK_S).close()
+    except (OSError, OverflowError):
+        return True
+    return False
+
+
 def _start(cpus: int) -> None:
     try:
         # With a dashboard, Ray's own services find the state API they ask for, and do not complain about it.
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, cpus),
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _loopback():
+            ray.init(
+                address="local",
+                num_cpus=max(os.cpu_count() or 1, cpus),
+                include_dashboard=True,
+                dashboard_host=_LOOPBACK,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address=_LOOPBACK,
+            )
     except Exception as error:  # Ray raises bare exceptions where one of its services does not come up
         ray.shutdown()
         reason = str(error).strip().partition("\n")[0]
@@ -125,6 +151,18 @@ def _start(cpus: int) -> None:
             "local",
             "start it again when the machine is less busy, or name a running cluster by --address",
         ) from error
+
+
+@contextlib.contextmanager
+def _loopback() -> Iterator[None]:
+    """Let Ray keep 127.0.0.1 as the node's address: it puts a public one in its place where other nodes may join."""
+    name = "ENABLE_RAY_CLUSTER"
+    before = getattr(ray_constants, name, True)
+    setattr(ray_constants, name, False)
+    try:
+        yield
+    finally:
+        setattr(ray_constants, name, before)
 
 
 def _quieten() -> None:

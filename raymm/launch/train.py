@@ -19,12 +19,13 @@ from raymm.artefacts import fingerprint
 from raymm.contracts import Scorer
 from raymm.data.prepared import KnownPairs, PreparedSet
 from raymm.errors import ClusterError, ConfigError, RaymmError, TrainingError
-from raymm.experiment import Experiment
+from raymm.experiment import Experiment, ScaleConfig
 from raymm.launch.alone import last_checkpoint, train_alone
 from raymm.launch.background import start_errands
 from raymm.launch.board import start_board
 from raymm.launch.ingest import WholeShards, check_memory, training_dataset
 from raymm.launch.rank import RankWork, best_scorers
+from raymm.launch.room import wait_for_room
 from raymm.launch.structures import Made, make_structures
 from raymm.launch.worker import train_worker
 from raymm.models.registry import find_trained
@@ -196,21 +197,32 @@ def _claim(storage: Path, experiment: Experiment, prepared: PreparedSet, known_p
 def _resources(experiment: Experiment) -> dict[str, float]:
     """Give each worker its share of the CPUs, and leave one: for reading data, later for work beside the training."""
     scale = experiment.scale
+    each, short = _shares(scale)
+    if short:
+        asked = {**each, "CPU": scale.cpus_per_worker or 1.0}  # of nodes that nobody knows yet, no share can be told
+        wait_for_room([asked] * scale.workers + [{"CPU": 1.0}], scale.node_wait_s, "--set scale.node_wait_s=0")
+        each, short = _shares(scale)
+    if short:
+        raise ClusterError(
+            ", ".join(f"{have:g} {name}" for name, (have, _) in short.items()),
+            ", ".join(f"{need:g} {name}" for name, (_, need) in short.items()),
+            f"{scale.workers} workers",
+            "lower scale.workers or scale.cpus_per_worker, or add nodes; those of an autoscaler may take longer with a"
+            " larger scale.node_wait_s",
+        )
+    return each
+
+
+def _shares(scale: ScaleConfig) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Return what each worker gets, and what there is and must be of whatever is short for that."""
     have = ray.cluster_resources()
     cpus = scale.cpus_per_worker or max(0.01, (have.get("CPU", 0) - 1) / scale.workers)
     cpus = float(int(cpus)) if cpus >= 1 else round(cpus - 0.004, 2)
-    need = {"CPU": cpus * scale.workers + 1}
+    each, need = {"CPU": cpus}, {"CPU": cpus * scale.workers + 1}
     if scale.device == "cuda":
-        need["GPU"] = float(scale.workers)
-    short = {name: amount for name, amount in need.items() if have.get(name, 0) < amount}
-    if short:
-        raise ClusterError(
-            ", ".join(f"{have.get(name, 0):g} {name}" for name in short),
-            ", ".join(f"{amount:g} {name}" for name, amount in short.items()),
-            f"{scale.workers} workers",
-            "lower scale.workers or scale.cpus_per_worker, or add nodes",
-        )
-    return {"CPU": cpus, **({"GPU": 1.0} if scale.device == "cuda" else {})}
+        each["GPU"], need["GPU"] = 1.0, float(scale.workers)
+    short = {name: (have.get(name, 0.0), amount) for name, amount in need.items() if have.get(name, 0) < amount}
+    return each, short
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from raymm.errors import ClusterError, reason_of
 from raymm.experiment import ScaleConfig
 from raymm.launch.held import held, release_since
 from raymm.launch.population import Population, exchange, in_turns
+from raymm.launch.room import wait_for_room
 from raymm.launch.search import METRIC, MODE, Past, Trials
 from raymm.launch.space import Space
 
@@ -185,15 +186,17 @@ def concurrency(scale: ScaleConfig, asked: int) -> int:
 
     Args:
         scale: Of one trial, with `cpus_per_worker` above 0.
-        asked: How many are wanted; 0 for as many as there is room for.
+        asked: How many are wanted; 0 for as many as there is room for on the nodes that live. An autoscaler is asked
+            for what is wanted, or for one where there is room for none.
 
     Raises:
-        ClusterError: There is no room for so many, or for one.
+        ClusterError: There is no room for so many, or for one, and none came.
     """
-    have, need = ray.cluster_resources(), {"CPU": max(1, scale.workers) * scale.cpus_per_worker}
-    if scale.device == "cuda":
-        need["GPU"] = float(max(1, scale.workers))
-    spare = {"CPU": _SPARE_CPUS}
+    workers = max(1, scale.workers)
+    each = {"CPU": scale.cpus_per_worker, **({"GPU": 1.0} if scale.device == "cuda" else {})}
+    need, spare = {name: workers * amount for name, amount in each.items()}, {"CPU": _SPARE_CPUS}
+    wait_for_room([each] * (max(1, asked) * workers) + [spare], scale.node_wait_s, "--set scale.node_wait_s=0")
+    have = ray.cluster_resources()
     fit = min(int((have.get(name, 0) - spare.get(name, 0)) / amount + 1e-9) for name, amount in need.items())
     if fit < max(1, asked):
         words = ", ".join(f"{amount:g} {name}" for name, amount in need.items())
@@ -201,7 +204,8 @@ def concurrency(scale: ScaleConfig, asked: int) -> int:
             ", ".join(f"{have.get(name, 0):g} {name}" for name in need),
             f"{words} for each of {max(1, asked)} trials at once, and {_SPARE_CPUS} CPU for all",
             f"{scale.workers or 'no'} workers a trial",
-            "lower --concurrent, --workers or scale.cpus_per_worker, or add nodes",
+            "lower --concurrent, --workers or scale.cpus_per_worker, or add nodes; those of an autoscaler may take"
+            " longer with a larger scale.node_wait_s",
         )
     return asked or fit
 

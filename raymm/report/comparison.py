@@ -65,11 +65,13 @@ class RunComparison:
         runs: Names of the runs; the others are compared with the first.
         data: Name of the data set.
         domains: One entry a domain and metric.
+        candidates: Sampled items that what is held out was ranked among; 0 for all.
     """
 
     runs: tuple[str, ...]
     data: str
     domains: tuple[DomainComparison, ...]
+    candidates: int = 0
 
 
 def compare_domain(
@@ -82,7 +84,7 @@ def compare_domain(
 
     Args:
         domain: The training data.
-        rankings: Run to its full ranking of one test set, the first the one that the others are compared with.
+        rankings: Run to its ranking of one test set, the first the one that the others are compared with.
         metric: Key of the metric.
         generator: Source of the bootstrap's draws.
 
@@ -170,6 +172,8 @@ def comparison_table(record: RunComparison, page: Path) -> RenderableType:
             table.add_row(Text(part.name), f"{part.n_users:,}", *cells)
         shown.append(table)
     note = f"* the 95 % interval of the paired difference to {_plain(record.runs[0])} does not hold zero"
+    if record.candidates:
+        note += f"\nranked among {record.candidates:,} sampled candidates, not all items"
     return Group(*shown, Text(note, style="dim"), Text(f"page {page}"))
 
 

@@ -36,8 +36,9 @@ def judge_domain(
 
     Args:
         domain: The training data.
-        rankings: Model to the full ranking of the test set.
-        lists: Model to the (B, k) best items of the evaluated users, -1 where a list is shorter.
+        rankings: Model to the ranking of the test set.
+        lists: Model to the (B, k) best items of the evaluated users, -1 where a list is shorter; of a model without
+            them nothing is said of the catalogue.
         against: The model and the baseline it is compared with; both are keys of `rankings`.
         generator: Source of the bootstrap's draws.
         examples: Lists to show, see `draw_examples`.
@@ -57,8 +58,10 @@ def judge_domain(
         comparisons=tuple(compare(model, baseline, key, generator) for key in shown),
         slices={name: _slices(values, domain, lists.get(name)) for name, values in rankings.items()},
         catalogue={
-            name: catalogue(recommendation_counts(items, domain.n_items), degrees, items.shape[1])
-            for name, items in lists.items()
+            name: catalogue(recommendation_counts(lists[name], domain.n_items), degrees, lists[name].shape[1])
+            if name in lists
+            else {}
+            for name in rankings
         },
         examples=examples,
     )

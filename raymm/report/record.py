@@ -110,6 +110,7 @@ class RunRecord:
         defaults: The same settings as they are by default; what differs is marked.
         provenance: What was used, by name: fingerprints, versions, machine, workers, the command.
         warnings: What a reader should know before believing the numbers.
+        candidates: Sampled items that what is held out was ranked among; 0 for all.
     """
 
     name: str
@@ -125,6 +126,7 @@ class RunRecord:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    candidates: int = 0
 
     def __post_init__(self) -> None:
         """Check that every domain has the model and the baseline."""

@@ -38,6 +38,8 @@ def summary_table(
     heading = Text.assemble(
         ("test set", "bold"), f"  {_plain(record.model)} beside {_plain(record.baseline)}, run {_plain(record.name)}"
     )
+    if record.candidates:
+        heading.append(f", among {record.candidates:,} sampled candidates", "yellow")
     parts: list[RenderableType] = [heading]
     for result in record.domains:
         parts.extend((Text(), _facts(result.facts), _metrics(record, result)))

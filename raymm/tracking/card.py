@@ -121,7 +121,8 @@ def _summary(card: Card) -> Iterator[str]:
         "get what is most popular, marked by `known` = false; their score is the number of people known to have the "
         "item. Equal scores are ranked by the order of the items in `items.parquet`.\n"
     )
-    yield "## Measured on the test set, full ranking\n"
+    candidates = card.settings.get("train", {}).get("candidates", 0)
+    yield f"## Measured on the test set, {f'among {candidates} sampled candidates' if candidates else 'full ranking'}\n"
     if card.metrics:
         yield from _table(("metric", "value"), [(f"`{key}`", _number(card.metrics[key])) for key in card.metrics])
     else:

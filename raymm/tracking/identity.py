@@ -63,6 +63,11 @@ def mark_ended(folder: Path) -> None:
     (folder / _ENDED).touch()
 
 
+def has_ended(folder: Path) -> bool:
+    """Say whether no tracked run that belongs to `folder` still waits for its end."""
+    return not (folder / STATE).is_file() or (folder / _ENDED).exists()
+
+
 def begin_anew(folder: Path) -> None:
     """Let `folder` belong to a new run if that of before has ended; what waits to be sent is set aside, by its key.
 

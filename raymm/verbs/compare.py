@@ -60,10 +60,12 @@ def compare(runs: Sequence[Path], data: Path | None, output: Path, replace: bool
     prepared = [matching_prepared(run, data) for run in opened][0]
     marks = {run.data_fingerprint for run in opened}
     hides = {run.experiment.train.test_hides for run in opened}
-    if len(marks) > 1 or len(hides) > 1:
+    candidates = sorted({run.experiment.train.candidates for run in opened})
+    if len(marks) > 1 or len(hides) > 1 or len(candidates) > 1:
+        among = ", ".join(f"{count} candidates" if count else "all items" for count in candidates)
         raise ConfigError(
-            f"runs on data {', '.join(sorted(marks))} that hide {', '.join(sorted(hides))}",
-            "one prepared set, and one value of train.test_hides",
+            f"runs on data {', '.join(sorted(marks))} that hide {', '.join(sorted(hides))} and rank among {among}",
+            "one prepared set, and one value each of train.test_hides and train.candidates",
             "comparison",
             "compare runs that were tested alike",
         )
@@ -75,7 +77,7 @@ def compare(runs: Sequence[Path], data: Path | None, output: Path, replace: bool
     entries_of = _errors if predicts_ratings(opened[0]) else _rankings
     with artefacts.writing(output, KIND, SCHEMA, _inputs(opened), {}, replace) as (draft, facts):
         entries = entries_of(opened, domains, prepared)
-        record = RunComparison(tuple(names), prepared.folder.name, tuple(entries))
+        record = RunComparison(tuple(names), prepared.folder.name, tuple(entries), candidates[0])
         write_comparison(record, draft)
         facts["runs"] = names
     return Compared(record, output / PAGE)

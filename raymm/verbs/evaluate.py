@@ -84,6 +84,10 @@ def evaluate(
     The model is compared with popularity; popularity itself is compared with item k-NN. A model of ratings predicts the
     test ratings instead, beside mean, item bias and floor, and what ranks beside it is ranked too.
 
+    Where `train.candidates` of the run is not 0, all models are ranked among the same sampled candidates, and the
+    report says so. What is said of the catalogue (coverage, Gini, popularity of what is recommended) is left out then,
+    as it is about lists of all items; examples of lists stay what they are.
+
     A run that has been evaluated is not evaluated again: its report is read, so that the test set is read once.
 
     Args:
@@ -189,11 +193,14 @@ def _domain_result(
     models: Mapping[str, Mapping[str, Scorer]],
     generator: np.random.Generator,
 ) -> tuple[DomainResult, dict[str, RankingValues]]:
-    cutoffs, own = run.experiment.train.cutoffs, run.experiment.model
-    rankings = {name: rank(scorers[holdout.domain], holdout, cutoffs) for name, scorers in models.items()}
+    cutoffs, candidates, own = run.experiment.train.cutoffs, run.experiment.train.candidates, run.experiment.model
+    rankings = {
+        name: rank(scorers[holdout.domain], holdout, cutoffs, candidates=candidates) for name, scorers in models.items()
+    }
     lists = {
         name: top_k(scorers[holdout.domain], holdout.users, max(cutoffs), holdout.hidden)[0]
         for name, scorers in models.items()
+        if name == own or not candidates
     }
     domain = data.domain(holdout.domain)
     examples = draw_examples(
@@ -204,7 +211,8 @@ def _domain_result(
         list(prepared.user_ids(holdout.domain)),
         generator,
     )
-    return judge_domain(domain, rankings, lists, (own, _baseline(run)), generator, examples), rankings
+    measured = {} if candidates else lists
+    return judge_domain(domain, rankings, measured, (own, _baseline(run)), generator, examples), rankings
 
 
 def _baseline(run: RunFolder) -> str:
@@ -224,6 +232,11 @@ def _record(run: RunFolder, prepared: PreparedSet, data: TrainData, results: tup
     warnings.extend(lines_of(history))
     if experiment.train.test_hides == "training":
         warnings.append("validation interactions compete with what is to be found: figures are lower than otherwise")
+    if experiment.train.candidates:
+        warnings.append(
+            f"ranked among {experiment.train.candidates} sampled candidates: figures are higher than in full ranking, "
+            "and may order models differently (Krichene and Rendle, KDD 2020)"
+        )
     if run.manifest.facts["known_pairs"] != "drawn":
         warnings.append(f"trained with {run.manifest.facts['known_pairs']} known pairs: an experiment, not a result")
     if by_steps and len(data.domains) == 2 and not len(data.shared):
@@ -242,6 +255,7 @@ def _record(run: RunFolder, prepared: PreparedSet, data: TrainData, results: tup
         defaults=build_experiment({"model": experiment.model}).plain(),
         provenance=_provenance(run, prepared),
         warnings=tuple(warnings),
+        candidates=experiment.train.candidates,
     )
 
 

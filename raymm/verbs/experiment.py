@@ -13,7 +13,7 @@ from raymm import artefacts, config
 from raymm.artefacts import verify
 from raymm.data.prepared import PreparedSet, open_prepared
 from raymm.data.recipe import RecipeFile, read_recipe
-from raymm.errors import ArtefactError, ClusterError, ConfigError, DataError, reason_of
+from raymm.errors import ArtefactError, ConfigError, DataError, reason_of
 from raymm.launch.prepare import prepare
 from raymm.launch.session import connect
 from raymm.models.registry import TRAINED, find_model
@@ -212,8 +212,6 @@ def _run(
         trained, _ = train(wanted, tracking, follow)
         evaluate(trained.folder, data.prepared.folder, tracking)
         board.runs[key] = open_run_folder(folder)
-    except ClusterError:
-        raise
     except Exception as error:  # noqa: BLE001 - whatever a run dies of, the others go on, and its reason is shown
         board.put(replace(board.lines[key], state="failed", reason=reason_of(error)))
         return
@@ -290,7 +288,7 @@ def _record(request: FamilyRequest, prepared: PreparedSet, sets: Mapping[str, _S
         cells=tuple(cells),
         axis=family.axis.name,
         log=family.axis.log,
-        notes=(*notes, *_leftover(request, lines)),
+        notes=(*_sampled(request), *notes, *_leftover(request, lines)),
     )
 
 
@@ -308,6 +306,14 @@ def _settings(arm: Arm) -> dict[str, Any]:
     values = {"settings": plain["settings"], "train": plain["train"], "prepare": arm.variant.prepare}
     flat = config.flatten(values) | {"known_pairs": arm.variant.known_pairs}
     return {name: value for name, value in flat.items() if name != "train.seed"}
+
+
+def _sampled(request: FamilyRequest) -> list[str]:
+    """Say where figures are not of full ranking; all variants are ranked among as many candidates."""
+    candidates = request.arms[0].experiment.train.candidates
+    if not candidates:
+        return []
+    return [f"ranked among {candidates:,} sampled candidates: full ranking may order the variants differently."]
 
 
 def _leftover(request: FamilyRequest, lines: Sequence[FamilyRun]) -> list[str]:

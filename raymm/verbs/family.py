@@ -21,7 +21,7 @@ from raymm.verbs.trial import nested
 SliceFamily = Literal["item popularity", "user history"]
 
 # What of `base.train` a model in closed form takes, beside its selection metric; the rest speaks of steps.
-_WITHOUT_STEPS = ("domain", "seed", "cutoffs", "test_hides")
+_WITHOUT_STEPS = ("domain", "seed", "cutoffs", "test_hides", "candidates")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def arms_of(family: Family, path: Path, assignments: Sequence[str] = (), workers
 
     Raises:
         ConfigError: A variant is no experiment, lacks a metric's cutoff or is another one again, or no variant has a
-            setting that was assigned.
+            setting that was assigned; or variants are ranked among different numbers of candidates.
     """
     starts, problems = [], []
     for variant in family.variants:
@@ -142,6 +142,7 @@ def arms_of(family: Family, path: Path, assignments: Sequence[str] = (), workers
         starts = _assigned(starts, assignment)
     arms = tuple(_arm(family, variant, start) for variant, start in zip(family.variants, starts, strict=True))
     _check_differ(arms, str(path))
+    _check_alike(arms, str(path))
     return arms
 
 
@@ -217,6 +218,13 @@ def _check_differ(arms: Sequence[Arm], where: str) -> None:
                 f"{arm.label!r} is the same training as {seen[key]!r}", "variants that differ", where, "drop one"
             )
         seen[key] = arm.label
+
+
+def _check_alike(arms: Sequence[Arm], where: str) -> None:
+    among = {arm.label: arm.experiment.train.candidates for arm in arms}
+    if len(set(among.values())) > 1:
+        found = ", ".join(f"{label!r}: {count}" for label, count in among.items())
+        raise ConfigError(f"train.candidates of {found}", "one value for all variants", where, "set it in `base.train`")
 
 
 def _disagreements(family: Family) -> list[str]:

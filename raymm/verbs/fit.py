@@ -21,7 +21,7 @@ def fit(
 
     Args:
         spec: The model.
-        experiment: Its settings, and the cutoffs.
+        experiment: Its settings, the cutoffs, and what is ranked.
         prepared: The data, as `experiment.scope` shows them.
         known_pairs: Which shared users are known, see `PreparedSet.train_data`.
 
@@ -32,9 +32,10 @@ def fit(
     start = time.perf_counter()
     scorers = spec.fit(experiment.settings, prepared.train_data(known_pairs))
     fitted = time.perf_counter()
+    cutoffs, candidates = experiment.train.cutoffs, experiment.train.candidates
     metrics = means_over_domains(
         {
-            holdout.domain: rank(scorers[holdout.domain], holdout, experiment.train.cutoffs).means()
+            holdout.domain: rank(scorers[holdout.domain], holdout, cutoffs, candidates=candidates).means()
             for holdout in prepared.validation()
         }
     )

@@ -171,10 +171,12 @@ class _Teller:
         self._report({**_result(history[-1], self.experiment), **_told(line.schedule, history), "finished": True}, None)
 
     def _follow(self, record: Mapping[str, Any]) -> None:
-        record = self._line.journal.add(record, self.experiment.train.loop.selection)
-        self._waiting.append(record)
-        if record["validation"] and not record["finished"] and record["epoch"] < self._until:
-            self._tell(_result(record, self.experiment), None)
+        noted = self._line.journal.add(record, self.experiment.train.loop.selection)
+        if noted is None:
+            return
+        self._waiting.append(noted)
+        if noted["validation"] and not noted["finished"] and noted["epoch"] < self._until:
+            self._tell(_result(noted, self.experiment), None)
 
     def _tell(self, result: dict[str, Any], checkpoint: Path | None) -> None:
         if not self._told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +26,10 @@ def owned(folder: Path, what: str = "a sweep") -> Iterator[None]:
     with (folder / ".lock").open("a") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:
             raise ConfigError(
                 f"{what} that runs now", "one driver at a time", str(folder), "wait for it, or choose another folder"
             ) from error
+        except OSError:
+            warnings.warn(f"{folder}: storage without locks; see that no second driver works there", stacklevel=3)
         yield

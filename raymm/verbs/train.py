@@ -18,11 +18,12 @@ from raymm.launch.session import connect
 from raymm.launch.train import run_training
 from raymm.models.registry import find_model
 from raymm.models.spec import ModelSpec, RatingSpec
-from raymm.tracking.identity import begin_anew, mark_ended, run_tags
-from raymm.tracking.runs import Run, start_or_resume_run
+from raymm.tracking.identity import begin_anew, has_ended, mark_ended, run_tags
+from raymm.tracking.runs import Run, open_run, start_or_resume_run
 from raymm.tracking.store import Tracking
 from raymm.verbs.fit import fit
 from raymm.verbs.journal import Journal
+from raymm.verbs.ownership import owned
 from raymm.verbs.rate import Made, rate_in_stages
 from raymm.verbs.run import RunFolder, is_run, open_run_folder, storage_folder, tracking_folder, write_run
 
@@ -67,23 +68,37 @@ def train(
         returned as it is.
 
     Raises:
-        ConfigError: The name is taken by another run.
+        ConfigError: The name is taken by another run, or somebody trains it now.
         RaymmError: Whatever else stops a training.
     """
     prepared = prepared_for(request.experiment, request.prepared)
-    if is_run(request.folder):
-        return _finished(request, prepared.fingerprint), None
-    _check_place(request.folder)
+    if not is_run(request.folder):
+        _check_place(request.folder)
     storage = storage_folder(request.folder)
+    with owned(storage, "a training"):
+        if is_run(request.folder):
+            return _finished(request, prepared, storage, tracking), None
+        return _trained(request, prepared, storage, tracking, on_epoch)
+
+
+def _trained(
+    request: TrainRequest,
+    prepared: PreparedSet,
+    storage: Path,
+    tracking: Tracking | None,
+    on_epoch: Callable[[Mapping[str, Any]], None],
+) -> tuple[RunFolder, Run | None]:
     journal = Journal(storage / _EPOCHS)
     run = _tracked(request, tracking, prepared.fingerprint)
     start = time.time()
 
     def follow(record: dict[str, Any]) -> None:
-        record = journal.add(record, request.experiment.train.loop.selection)
+        noted = journal.add(record, request.experiment.train.loop.selection)
+        if noted is None:
+            return
         if run is not None:
-            run.log_epoch({name: record[name] for name in _LOGGED}, record["epoch"])
-        on_epoch(record)
+            run.log_epoch({name: noted[name] for name in _LOGGED}, noted["epoch"])
+        on_epoch(noted)
 
     try:
         made = _made(request, prepared, storage, follow)
@@ -167,9 +182,14 @@ def _close(run: Run, written: RunFolder, prepared: PreparedSet) -> None:
     mark_ended(written.tracking_folder)
 
 
-def _finished(request: TrainRequest, data: str) -> RunFolder:
+def _finished(request: TrainRequest, prepared: PreparedSet, storage: Path, tracking: Tracking | None) -> RunFolder:
+    """Open the run that is there already, and do what a process that died after it had written it left undone."""
     run = open_run_folder(request.folder)
-    same = run.experiment.mathematics() == request.experiment.mathematics() and run.data_fingerprint == data
+    shutil.rmtree(storage)
+    same = (
+        run.experiment.mathematics() == request.experiment.mathematics()
+        and run.data_fingerprint == prepared.fingerprint
+    )
     if not same or run.manifest.facts["known_pairs"] != request.known_pairs:
         raise ConfigError(
             "a finished run of another experiment or other data",
@@ -177,15 +197,17 @@ def _finished(request: TrainRequest, data: str) -> RunFolder:
             str(request.folder),
             "choose another --name",
         )
+    if tracking is not None and not has_ended(run.tracking_folder):
+        _close(open_run(tracking, run.tracking_folder), run, prepared)
     return run
 
 
 def _tracked(request: TrainRequest, tracking: Tracking | None, data: str) -> Run | None:
+    folder = tracking_folder(request.folder)
+    begin_anew(folder)  # a run of this name had ended, and its folder was removed since
     if tracking is None:
         return None
     tags = run_tags(request.experiment.model, data, Path(raymm.__file__).parent)
-    folder = tracking_folder(request.folder)
-    begin_anew(folder)  # a run of this name had ended, and its folder was removed since
     run = start_or_resume_run(tracking, folder, request.folder.name, tags)
     facts = {"known_pairs": request.known_pairs, "data": data, "carrier": request.experiment.scale.carrier}
     run.log_params({**request.experiment.plain(), **facts})

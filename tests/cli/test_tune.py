@@ -41,6 +41,22 @@ def test_models_of_one_domain_and_of_two_have_the_same_measure():
     one, two = (build_experiment(on_domain({"model": model}, "arts")) for model in ("lightgcn", "sieoug"))
     assert one.train.loop.selection == two.train.loop.selection == "arts.ndcg@10"
     assert (one.train.domain, two.train.domain) == ("arts", "")
+    assert on_domain(one.plain(), "arts") == one.plain()  # what a sweep on it found
+
+
+def test_workers_are_those_of_the_command_line_else_of_the_file_else_one(tmp_path):
+    path = tmp_path / "start.toml"
+    path.write_text("[scale]\nworkers = 4\n")
+    typed = ["tune", "bprmf", "--data", "d", "--name", "n"]
+    for more, workers in (
+        ([], 1),
+        (["--config", str(path)], 4),
+        (["--config", str(path), "--workers", "2"], 2),
+        (["--config", str(path), "--set", "scale.workers=3"], 3),
+        (["--workers", "0"], 0),
+    ):
+        request = _request(make_parser().parse_args([*typed, *more]), "local")
+        assert build_experiment(request.values["bprmf"]).scale.workers == workers
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -230,3 +232,82 @@ def test_a_block_never_holds_the_whole_matrix(monkeypatch) -> None:
     whole = rank(scorer, data)
     assert max(asked) == 4
     assert sum(asked) == len(whole.users) == 35
+
+
+def _pool(data: Holdout, row: int, candidates: int) -> list[int]:
+    """What is ranked for a row's user: his targets, and what is drawn from the list of what may be drawn."""
+    own = set(data.targets[[row]].indices.tolist())
+    known = own | set(data.hidden[[row]].indices.tolist())
+    free = [item for item in range(data.targets.shape[1]) if item not in known]
+    seeds = [ranking._SEED, zlib.crc32(data.domain.encode()), int(data.users[row])]
+    drawn = np.random.default_rng(seeds).choice(free, min(candidates, len(free)), replace=False, shuffle=False)
+    return sorted(own | set(drawn.tolist()))
+
+
+@pytest.mark.parametrize("candidates", [9, 30, 1000])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_ranks_among_candidates_equal_a_sorted_list_of_them(candidates: int, seed: int) -> None:
+    scorer, data = random_case(np.random.default_rng(seed))
+    result = rank(scorer, data, cutoffs=(5, 10), candidates=candidates)
+    sizes = set()
+    for row, user in enumerate(data.users):
+        pool, scores = _pool(data, row, candidates), scorer.table[user].numpy()
+        order = sorted(pool, key=lambda item: (-scores[item], item))
+        mine = slice(result.starts[row], result.starts[row + 1])
+        assert [order.index(item) + 1 for item in result.items[mine]] == list(result.ranks[mine])
+        sizes.add(len(pool) - len(result.items[mine]))
+    assert (sizes == {candidates}) == (candidates < 27)  # some users have fewer left
+    whole = rank(scorer, data, cutoffs=(5, 10))
+    assert (result.ranks <= whole.ranks).all()
+    assert (result.ranks == whole.ranks).all() == (candidates == 1000)
+
+
+def test_candidates_are_drawn_alike_from_what_is_neither_held_out_nor_hidden() -> None:
+    n_users, n_items = 4000, 12
+    data = holdout([[2]] * n_users, [[0, 7, 11]] * n_users, n_items)
+    # A table with one item above the target at a time says how often that item is drawn.
+    shares = []
+    for item in range(n_items):
+        row = np.zeros(n_items)
+        row[2], row[item] = 1, 2
+        ranks = rank(ItemScorer(torch.from_numpy(row).float(), n_users), data, (1,), candidates=4).ranks
+        shares.append((ranks == 2).mean())
+    assert [shares[item] for item in (0, 2, 7, 11)] == [0, 0, 0, 0]
+    others = np.delete(shares, [0, 2, 7, 11])
+    assert others.sum() == pytest.approx(4)  # four each, none twice
+    np.testing.assert_allclose(others, 0.5, atol=4 * np.sqrt(0.25 / n_users))
+
+
+def test_a_scorer_that_knows_nothing_hits_ten_of_a_hundred_places() -> None:
+    generator = np.random.default_rng(6)
+    table = TableScorer(generator.normal(size=(3000, 400)))
+    data = holdout([[item] for item in generator.integers(0, 400, 3000)], [[]] * 3000, 400)
+    sampled, whole = (rank(table, data, (10,), candidates=count).means()["hr@10"] for count in (99, 0))
+    assert sampled == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 3000))
+    assert whole == pytest.approx(10 / 400, abs=4 * np.sqrt(0.025 / 3000))
+
+
+def test_candidates_are_the_same_in_any_blocks_and_shares_and_hang_on_the_user() -> None:
+    scorer, data = random_case(np.random.default_rng(4))
+    whole = rank(scorer, data, cutoffs=(5,), candidates=15)
+    for block_users in (1, 7):
+        blocked = rank(scorer, data, (5,), block_users=block_users, candidates=15)
+        np.testing.assert_array_equal(blocked.ranks, whole.ranks)
+    rows = len(data.users)
+    parts = [rank(scorer, data, (5,), rows=range(part, rows, 3), candidates=15) for part in range(3)]
+    np.testing.assert_array_equal(join(parts).ranks, whole.ranks)
+    assert means_from_sums([part.sums() for part in parts]) == pytest.approx(whole.means(), abs=1e-12)
+    fewer = Holdout(data.domain, data.users[3:], data.targets[3:], data.hidden[3:])
+    np.testing.assert_array_equal(rank(scorer, fewer, (5,), candidates=15).ranks, whole.ranks[whole.starts[3] :])
+    elsewhere = Holdout("another", data.users, data.targets, data.hidden)
+    assert (rank(scorer, elsewhere, (5,), candidates=15).ranks != whole.ranks).any()
+
+
+def test_candidates_too_few_for_a_cutoff_are_refused() -> None:
+    data, scorer = holdout([[0], [1, 2]], [[], []], n_items=9), TableScorer(np.zeros((2, 9)))
+    assert rank(scorer, data, (4,), candidates=3).ranks.tolist()[0] == 1
+    with pytest.raises(ConfigError, match="cutoff 5, but only 4 items can be ranked for user 0") as caught:
+        rank(scorer, data, (5,), candidates=3)
+    assert "more candidates" in caught.value.remedy
+    with pytest.raises(ConfigError, match="-1 candidates"):
+        rank(scorer, data, (1,), candidates=-1)

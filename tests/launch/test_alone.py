@@ -13,6 +13,7 @@ from raymm.data.prepared import open_prepared
 from raymm.errors import ConfigError, DataError, TrainingError
 from raymm.experiment import build_experiment
 from raymm.launch.alone import last_checkpoint
+from raymm.launch.board import AGAIN
 from raymm.launch.train import Part, run_training
 
 SMALL = ("settings.width=16", "settings.transfer.warmup_epochs=1", "train.loop.epochs=6", "scale.checkpoint_every=2")
@@ -26,7 +27,7 @@ def _trained(prepared, storage, *changes, follow=None, until=None):
     records: list[dict] = []
     part = None if until is None else Part(until)
     outcome = run_training(_experiment(*changes), prepared, storage, follow or records.append, part=part)
-    return outcome, records
+    return outcome, [record for record in records if not record.get(AGAIN)]
 
 
 def _numbers(records):
@@ -98,7 +99,12 @@ def test_an_interrupted_run_ends_as_one_that_was_not(prepared_sample, tmp_path, 
     kept = last_checkpoint(tmp_path / "cut")
     assert kept is not None
     assert kept.name.startswith("epoch-4")
-    resumed, later = _trained(prepared, tmp_path / "cut", within)
+    again: list[dict] = []
+    resumed, _ = _trained(prepared, tmp_path / "cut", within, follow=again.append)
+    later = [record for record in again if not record.get(AGAIN)]
+    before = [record for record in again if record.pop(AGAIN, False)]
+    assert before == told[: len(before)]  # for a driver that was killed before it had noted them
+    assert len(before) == 4
     assert len(list((tmp_path / "cut" / "alone").glob("epoch-*"))) == 1
     assert _numbers(told[:4] + later) == _numbers(records)
     for domain, scores in _scores(resumed).items():

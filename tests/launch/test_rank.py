@@ -24,18 +24,21 @@ class _Fixed:
         return DotScorer(*self._tables[domain])
 
 
-def _validate(rank, folder, shape):
+def _validate(rank, folder, shape, candidates):
     prepared = open_prepared(folder)
     grid = make_grid(*shape) if shape != (1, 1) else single()
-    return Validation(_Fixed(prepared), prepared, (5, 10), grid)()
+    return Validation(_Fixed(prepared), prepared, (5, 10), grid, candidates)()
 
 
 @pytest.mark.ray
-def test_any_number_of_ranks_validates_to_the_same_metrics(prepared_sample):
-    alone = _validate(0, prepared_sample, (1, 1))
+@pytest.mark.parametrize("candidates", [0, 99])
+def test_any_number_of_ranks_validates_to_the_same_metrics(prepared_sample, candidates):
+    alone = _validate(0, prepared_sample, (1, 1), candidates)
+    if candidates:  # scores that know nothing: ten of a hundred places
+        assert alone["hr@10"] == pytest.approx(0.1, abs=0.02)
     assert alone["ndcg@10"] == pytest.approx(np.mean([alone["arts.ndcg@10"], alone["office.ndcg@10"]]))
     for shape in ((2, 1), (1, 3)):
-        for metrics in run_ranks(_validate, shape[0] * shape[1], prepared_sample, shape):
+        for metrics in run_ranks(_validate, shape[0] * shape[1], prepared_sample, shape, candidates):
             assert metrics == pytest.approx(alone, rel=1e-12)
 
 

@@ -42,6 +42,16 @@ def test_random_search_goes_on_where_it_was():
     assert first[:3] + rest == first
 
 
+@pytest.mark.parametrize("method", ["random", "grid"])
+def test_a_search_of_which_hundreds_of_trials_ended_goes_on(method):
+    space = {"a": Dimension("choice", tuple(range(15))), "b": Dimension("choice", tuple(range(20)))}
+    first = _all(Trials(make_source(method, space, 3, 150, ()), [], 150, _names, ()))
+    past = [Past(Trial(name, values), 0.1, ()) for name, values in first]
+    more = _all(Trials(make_source(method, space, 3, 200, past), [], 50, _names, past))
+    assert len(first) == 150
+    assert len({tuple(values.values()) for _, values in first + more}) == 200
+
+
 def test_a_grid_is_whole_or_drawn_from():
     space = {"a": Dimension("choice", (1, 2, 3)), "b": Dimension("choice", (1, 2, 3))}
     assert len(_all(Trials(make_source("grid", space, 0, 9, ()), [], 9, _names, ()))) == 9

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 
@@ -21,6 +22,25 @@ def test_local_cluster_promises_the_cpus_that_were_wanted(ray_cluster: Session) 
     assert ray_cluster.cpus >= 4
     assert ray_cluster.nodes == 1
     assert ray_cluster.address.rpartition(":")[2].isdigit()
+
+
+def test_local_cluster_listens_on_this_machine_alone(ray_cluster: Session) -> None:
+    class Worker:
+        def ready(self) -> bool:
+            return True
+
+    worker = ray.remote(Worker).options(num_cpus=0).remote()
+    assert ray.get(worker.ready.remote())
+    this = psutil.Process()
+    listening = {
+        (process.name(), connection.laddr.ip)
+        for process in (this, *this.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    ray.kill(worker)
+    assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
+    assert {ip.removeprefix("::ffff:") for _, ip in listening} <= {"127.0.0.1", "::1"}
 
 
 def test_second_connection_is_the_first(ray_cluster: Session) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -107,6 +108,9 @@ def test_the_table_marks_what_is_no_chance(record: RunComparison) -> None:
     mark = "" if whole.tests["second"].verdict == "open" else "*"
     assert f"{whole.means['second']:.4f}{mark}" in shown
     assert "page.html" in shown
+    assert "candidates" not in shown
+    console.print(comparison_table(dataclasses.replace(record, candidates=99), Path("page.html")))
+    assert "ranked among 99 sampled candidates, not all items" in console.export_text()
 
 
 def test_the_figure_is_an_image(record: RunComparison) -> None:

@@ -84,7 +84,7 @@ def test_other_cutoffs_are_compared_too() -> None:
     rankings = {name: rank(scorer, holdout, cutoffs=(3,)) for name, scorer in scorers.items()}
     result = judge_domain(domain, rankings, {}, AGAINST, np.random.default_rng(0))
     assert [comparison.metric for comparison in result.comparisons] == ["hr@3", "recall@3", "ndcg@3"]
-    assert result.catalogue == {}
+    assert result.catalogue == {"model": {}, "popularity": {}}
 
 
 def test_warnings_name_the_signature_and_the_remedy() -> None:

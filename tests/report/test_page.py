@@ -118,6 +118,16 @@ def test_text_from_data_is_shown_as_text() -> None:
     assert not [name for name, _ in page.attributes if name.startswith("on")]
 
 
+def test_a_ranking_among_candidates_says_so_and_shows_no_measure_of_lists() -> None:
+    result = dataclasses.replace(make_result(), catalogue={"model": {}, "popularity": {}})
+    text = re.sub(r"\s+", " ", _Page(render_page(make_record(domains=(result,), candidates=999))).text)
+    assert "60 test users, what is held out ranked among 999 sampled candidates of the 40 items" in text
+    assert "ranks among 999 sampled candidates." in text
+    assert "each ranked against all" not in text
+    assert "what is shown of the catalogue" not in text
+    assert "each ranked against all 40 items" in re.sub(r"\s+", " ", _Page(render_page(make_record())).text)
+
+
 def test_a_run_without_training_or_details_has_a_page() -> None:
     result = dataclasses.replace(make_result(), comparisons=(), slices={}, catalogue={}, examples=())
     record = make_record(

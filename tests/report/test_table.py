@@ -38,6 +38,11 @@ def test_the_table_holds_metrics_beside_the_baselines_and_the_way_on() -> None:
     assert shown.index("report.html") < shown.index("models:/m@champion") < shown.index("raymm serve")
 
 
+def test_a_ranking_among_candidates_says_so() -> None:
+    assert "among 999 sampled candidates" in _shown(make_record(candidates=999))
+    assert "candidates" not in _shown(make_record())
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_any_width_keeps_the_numbers(width: int) -> None:
     shown = _shown(make_record(), width=width)

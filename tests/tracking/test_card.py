@@ -45,6 +45,8 @@ def test_a_card_says_what_a_reader_asks() -> None:
         assert words in text, text
     assert "not under git" in card_markdown(card(commit=""))
     assert "Nothing was measured" in card_markdown(card(metrics={}))
+    assert "full ranking" in text
+    assert "among 99 sampled candidates" in card_markdown(card(settings={"train": {"candidates": 99}}))
 
 
 def test_every_row_of_a_table_has_its_cells() -> None:

@@ -53,3 +53,19 @@ def test_what_cannot_be_compared_is_refused(runs, prepared_sample, tmp_path):
     with pytest.raises(ArtefactError, match="no report"):
         compare([runs[0], bare.folder], None, tmp_path / "two")
     assert not (tmp_path / "two").exists()
+
+
+def test_runs_ranked_among_other_candidates_are_refused_and_those_among_the_same_say_so(
+    runs, prepared_sample, tmp_path
+):
+    folders = []
+    for model in ("popularity", "item_knn"):
+        experiment = build_experiment({"model": model, "train": {"domain": "office", "candidates": 99}})
+        run, _ = train(TrainRequest(experiment, prepared_sample, tmp_path / f"{model}_99"), None, lambda _: None)
+        evaluate(run.folder, None, None)
+        folders.append(run.folder)
+    with pytest.raises(ConfigError, match="rank among all items, 99 candidates"):
+        compare([runs[0], folders[1]], None, tmp_path / "mixed")
+    found = compare(folders, None, tmp_path / "page")
+    assert found.record.candidates == 99
+    assert "ranked among 99 sampled candidates" in found.page.read_text()

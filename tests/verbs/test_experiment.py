@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from raymm.errors import ArtefactError, ConfigError
+from raymm.errors import ArtefactError, ClusterError, ConfigError
 from raymm.report.family import PAGE, RECORD, RESULTS
 from raymm.verbs.experiment import RUNS, run_experiment
+from raymm.verbs.train import train
 from tests.verbs.families import CLOSED, Ear, request_of
 
 
@@ -40,6 +41,33 @@ def test_a_family_is_trained_once_and_a_changed_one_is_not_mixed(prepared_sample
     assert {path: path.stat().st_mtime_ns for path in reports} == reports
     with pytest.raises(ConfigError, match="results of 'closed'"):
         run_experiment(request_of(CLOSED, tmp_path, prepared_sample, "other"), None, Ear())
+
+
+@pytest.mark.ray
+def test_a_run_whose_workers_die_fails_by_itself(prepared_sample, tmp_path, monkeypatch):
+    def out_of_memory(request, *_):
+        if request.experiment.model == "popularity":
+            raise ClusterError("workers that were killed", "workers that end well", "Ray Train")
+        return train(request, *_)
+
+    monkeypatch.setattr("raymm.verbs.experiment.train", out_of_memory)
+    record = run_experiment(request_of(CLOSED, tmp_path, prepared_sample), None, Ear())
+    assert [run.state for run in record.runs] == ["failed", "finished"]
+    assert "workers that were killed" in record.failed()[0].reason
+    monkeypatch.undo()
+    assert not run_experiment(request_of(CLOSED, tmp_path, prepared_sample), None, Ear()).failed()
+
+
+@pytest.mark.ray
+def test_a_family_ranked_among_candidates_says_so(prepared_sample, tmp_path):
+    text = CLOSED.replace('[base]\nmodel = "popularity"\n', '[base]\nmodel = "popularity"\ntrain.candidates = 99\n')
+    request = request_of(text, tmp_path, prepared_sample)
+    assert [arm.experiment.train.candidates for arm in request.arms] == [99, 99]
+    record = run_experiment(request, None, Ear())
+    assert not record.failed()
+    assert "ranked among 99 sampled candidates" in record.notes[0]
+    assert "ranked among 99 sampled candidates" in (request.folder / PAGE).read_text()
+    assert {cell.metric for cell in record.cells} == {"recall@20"}
 
 
 @pytest.mark.ray

@@ -52,6 +52,10 @@ def found(tmp_path: Path, text: str) -> str:
             'base.model = "gume"\n[[variants]]\nlabel = "a"\n[[variants]]\nlabel = "b"\nsettings.width = 64',
             "the same training as 'a'",
         ),
+        (
+            'base.model = "ease"\n[[variants]]\nlabel = "a"\n[[variants]]\nlabel = "b"\ntrain.candidates = 99',
+            "train.candidates of 'a': 0, 'b': 99",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, words):

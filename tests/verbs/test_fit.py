@@ -2,12 +2,14 @@
 
 import pytest
 
+from raymm.data.prepared import open_prepared
 from raymm.data.sealed import open_sealed
 from raymm.errors import ArtefactError, DataError
 from raymm.evaluation.ranking import rank
 from raymm.evaluation.values import read_values
 from raymm.experiment import build_experiment
-from raymm.verbs.evaluate import evaluate, report_folder
+from raymm.models.baselines import popularity
+from raymm.verbs.evaluate import evaluate, report_folder, stored_record
 from raymm.verbs.train import TrainRequest, train
 
 
@@ -67,3 +69,27 @@ def test_hiding_less_from_the_test_ranking_ranks_held_out_items_no_higher(prepar
         assert any("validation interactions compete" in words for words in found.record.warnings) == (hides != "known")
     assert (ranks[1] >= ranks[0]).all()
     assert (ranks[1] > ranks[0]).any()
+
+
+def test_validation_and_test_rank_among_the_same_candidates_for_all_models_and_the_report_says_so(
+    prepared_sample, tmp_path
+):
+    run, _ = _run(prepared_sample, tmp_path / "ease", "ease", candidates=99, domain="arts")
+    prepared, cutoffs = open_prepared(prepared_sample), (5, 10, 20)
+    validation = rank(run.scorers()["arts"], prepared.validation()[0], cutoffs, candidates=99).means()
+    assert {name: run.history[0]["validation"][name] for name in validation} == pytest.approx(validation)
+    found = evaluate(run.folder, None, None)
+    (result,) = found.record.domains
+    holdout = open_sealed(prepared_sample)[0]
+    popular = popularity.fit(popularity.PopularityConfig(), prepared.train_data("none"))["arts"]
+    for name, scorer in {"ease": run.scorers()["arts"], "popularity": popular}.items():
+        assert result.means[name] == pytest.approx(rank(scorer, holdout, cutoffs, candidates=99).means())
+        assert result.means[name]["hr@10"] > rank(scorer, holdout, cutoffs).means()["hr@10"]
+    assert found.record.candidates == 99
+    assert any("among 99 sampled candidates" in words for words in found.record.warnings)
+    page = found.page.read_text()
+    assert "what is held out ranked among 99 sampled candidates of the" in page
+    assert "coverage@20" not in page
+    assert not any(result.catalogue.values())
+    assert result.examples[0].recommended
+    assert stored_record(run) == found.record

@@ -1,3 +1,4 @@
+from raymm.launch.board import AGAIN
 from raymm.report.symptoms import metrics_of, symptoms
 from raymm.verbs.journal import Journal
 
@@ -21,6 +22,28 @@ def test_an_epoch_is_noted_with_the_signs_of_trouble_up_to_it(tmp_path):
     assert [signs["warning.leaking_mask"] for signs in expected] == [0.0, 1.0]
     for diagnostics, signs in zip(found, expected, strict=True):
         assert signs.items() <= diagnostics.items()
+
+
+def test_what_comes_again_from_a_checkpoint_fills_gaps_only(tmp_path):
+    journal = Journal(tmp_path / "epochs.jsonl")
+    journal.add({"epoch": 1, "value": 0.1, "diagnostics": {}}, "ndcg@10")
+    again = [{"epoch": epoch, "value": 0.9, "diagnostics": {}, AGAIN: True} for epoch in (1, 2)]
+    kept, filled = [journal.add(record, "ndcg@10") for record in again]
+    assert kept is None
+    assert filled is not None
+    assert AGAIN not in filled
+    assert [(record["epoch"], record["value"]) for record in journal.records()] == [(1, 0.1), (2, 0.9)]
+
+
+def test_a_line_that_was_cut_off_is_left_out_and_written_over(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    journal = Journal(path)
+    for epoch in (1, 2):
+        journal.add({"epoch": epoch, "diagnostics": {}}, "ndcg@10")
+    path.write_bytes(path.read_bytes()[:-9])
+    assert [record["epoch"] for record in journal.records()] == [1]
+    journal.add({"epoch": 2, "diagnostics": {}}, "ndcg@10")
+    assert [record["epoch"] for record in journal.records()] == [1, 2]
 
 
 def test_signs_of_what_was_not_observed_are_not_given(tmp_path):

@@ -6,7 +6,9 @@ import pytest
 from raymm import config
 from raymm.errors import ArtefactError, ConfigError
 from raymm.experiment import build_experiment
-from raymm.verbs.run import storage_folder
+from raymm.tracking.identity import read_identity
+from raymm.verbs.ownership import owned
+from raymm.verbs.run import storage_folder, tracking_folder
 from raymm.verbs.train import train
 from tests.verbs.conftest import SMALL
 
@@ -56,13 +58,52 @@ def test_a_damaged_prepared_set_is_refused_before_anything_starts(trained, tmp_p
         train(request, None, pytest.fail)
 
 
-def test_a_run_that_was_removed_makes_room_for_one_of_its_name(trained, tmp_path):
+def _ease(trained, folder):
     ease = build_experiment({"model": "ease", "train": {"domain": "arts"}})
-    request = dataclasses.replace(trained.request, experiment=ease, folder=tmp_path / "runs" / "again")
+    return dataclasses.replace(trained.request, experiment=ease, folder=folder)
+
+
+def _status(trained, run_id):
+    return trained.tracking.reach("looking", lambda client: client.get_run(run_id)).info.status
+
+
+def test_a_run_that_was_removed_makes_room_for_one_of_its_name(trained, tmp_path):
+    request = _ease(trained, tmp_path / "runs" / "again")
     folder, first = train(request, trained.tracking, lambda _: None)
     shutil.rmtree(folder.folder)
-    _, second = train(request, trained.tracking, lambda _: None)
+    folder, second = train(request, trained.tracking, lambda _: None)
     assert first.run_id != second.run_id
     assert second.conflicts == ()
-    found = trained.tracking.reach("looking", lambda client: client.get_run(first.run_id))
-    assert found.info.status == "FINISHED"
+    assert _status(trained, first.run_id) == "FINISHED"
+    shutil.rmtree(folder.folder)
+    folder, none = train(request, None, lambda _: None)
+    assert none is None
+    assert read_identity(folder.tracking_folder) is None  # it is not taken for the tracked one of before
+
+
+def test_what_a_killed_driver_left_undone_is_done_by_the_same_command(trained, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    request = _ease(trained, tmp_path / "runs" / "killed")
+    with monkeypatch.context() as patched:
+        patched.setattr("raymm.verbs.train._close", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(request, trained.tracking, lambda _: None)
+    storage = storage_folder(request.folder)
+    storage.mkdir(parents=True, exist_ok=True)
+    (storage / "left").touch()
+    run_id = read_identity(tracking_folder(request.folder)).run_id
+    assert _status(trained, run_id) == "RUNNING"
+    folder, _ = train(request, trained.tracking, pytest.fail)
+    assert folder.domains == ("arts",)
+    assert _status(trained, run_id) == "FINISHED"
+    assert not storage.exists()
+
+
+def test_nobody_trains_what_somebody_else_trains_now(trained, tmp_path):
+    request = _ease(trained, tmp_path / "runs" / "twice")
+    with owned(storage_folder(request.folder)), pytest.raises(ConfigError, match="a training that runs now"):
+        train(request, None, pytest.fail)
+    folder, _ = train(request, None, lambda _: None)
+    assert folder.domains == ("arts",)
