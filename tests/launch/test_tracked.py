@@ -3,7 +3,7 @@
 import pytest
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.data_parallel_trainer import DataParallelTrainer
+from ray.train.torch import TorchTrainer
 
 from raymm.launch.tracked import MlflowCallback, finish_tracked
 from raymm.tracking.identity import read_identity
@@ -52,7 +52,7 @@ def test_ray_train_calls_it(ray_cluster, tmp_path):
         for epoch in (1, 2, 3):
             ray.train.report({"epoch": epoch, "loss": 1.0 / epoch + ray.train.get_context().get_world_rank()})
 
-    trainer = DataParallelTrainer(
+    trainer = TorchTrainer(
         loop,
         scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 1}),
         run_config=RunConfig(
