@@ -135,6 +135,7 @@ class SweepDisplay:
     def __init__(self, display: Display, trials: int) -> None:
         self._display, self._trials = display, trials
         self._live: Live | None = None
+        self._begun: set[tuple[str, int]] = set()
 
     def step(self, title: str) -> None:
         """Begin a part of the work."""
@@ -148,7 +149,8 @@ class SweepDisplay:
         """Show what happened to a trial."""
         if self._live is not None:
             self._live.update(self._table(ledger.of(trial.model, repeats=bool(trial.repeats))))
-        elif trial.state != "running" or not trial.epochs:
+        elif trial.state != "running" or (trial.name, trial.attempts) not in self._begun:
+            self._begun.add((trial.name, trial.attempts))
             self._display.console.print(f"  {_line(trial)}", highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:

@@ -77,6 +77,20 @@ def test_every_trial_that_ends_is_shown(tmp_path, terminal):
     assert isinstance(ledger.trial("m-000"), TrialRecord)
 
 
+def test_a_trial_that_starts_again_is_shown_once_each_time(tmp_path):
+    console = Console(file=io.StringIO(), width=100)
+    ledger, board = Ledger(tmp_path / "trials.jsonl"), SweepDisplay(Display(console), 3)
+    start = Start("bprmf", 0)
+    for _ in range(2):
+        ledger.started("m-000", {"a": 1}, start)
+        board.trial(ledger.trial("m-000"), ledger)
+        ledger.reported("m-000", 0.5, 5, 5)
+        board.trial(ledger.trial("m-000"), ledger)
+    shown = console.file.getvalue()
+    assert shown.count("started") == 2
+    assert "m-000 started again, from its last checkpoint (start 2)" in shown
+
+
 def _kill(process):
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
